@@ -1,0 +1,110 @@
+"""The inverse of vallum.sarif.write, for files that another machine may have written: strict, trusting nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import msgspec
+
+from vallum.finding import Finding, Location, Rule, Suppression
+from vallum.sarif import model
+from vallum.sarif.write import FINGERPRINT
+
+_DECODER = msgspec.json.Decoder(model.Log)
+
+
+def read_run(data: bytes) -> tuple[tuple[Rule, ...], tuple[Finding, ...]]:
+    """Rules and findings of a file that `write_run` wrote. Raises ValueError, one sentence, for anything else.
+
+    Unknown keys are refused outside of property bags; a level that contradicts the severity is refused too.
+    """
+    try:
+        log = _DECODER.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not a SARIF file of vallum: {error}") from None
+    if log.version != model.VERSION or log.schema != model.SCHEMA:
+        raise ValueError(f"not a SARIF {model.VERSION} file of vallum: version `{log.version}`, schema `{log.schema}`")
+    if len(log.runs) != 1:
+        raise ValueError(f"an outcome has exactly one SARIF run, this file has {len(log.runs)}")
+    run = log.runs[0]
+    path = _paths()
+    return (
+        tuple(_rule(rule) for rule in run.tool.driver.rules),
+        tuple(_finding(number, result, path) for number, result in enumerate(run.results)),
+    )
+
+
+def _rule(rule: model.Rule) -> Rule:
+    return Rule(
+        id=rule.id,
+        name=rule.name,
+        description=rule.full_description.text if rule.full_description else "",
+        help=rule.help.text if rule.help else "",
+        uri=rule.help_uri,
+    )
+
+
+def _finding(number: int, result: model.Result, path: Callable[[str], str]) -> Finding:
+    bag = result.properties
+    if result.level != bag.severity.sarif_level:
+        raise ValueError(f"result {number}: level `{result.level}` contradicts severity `{bag.severity}`")
+    if len(result.locations) > 1 or len(result.suppressions) > 1:
+        raise ValueError(f"result {number}: more than one location or suppression")
+    suppression = None
+    if result.suppressions:
+        shown = result.suppressions[0]
+        by = shown.properties.by if shown.properties else ""
+        suppression = Suppression(kind=shown.kind, by=by, reason=shown.justification)
+    return Finding(
+        rule=result.rule_id,
+        severity=bag.severity,
+        message=result.message.text,
+        location=_location(result.locations[0], path) if result.locations else None,
+        service=bag.service,
+        cwe=bag.cwe,
+        owasp=bag.owasp,
+        confidence=bag.confidence,
+        fix=bag.fix,
+        package=bag.package,
+        aliases=bag.aliases,
+        cvss=bag.cvss,
+        operation=bag.operation,
+        exchange=bag.exchange,
+        suppression=suppression,
+        id=result.partial_fingerprints.get(FINGERPRINT, ""),
+        checks=bag.checks,
+    )
+
+
+def _location(location: model.Location, path: Callable[[str], str]) -> Location | None:
+    physical = location.physical_location
+    if physical is None:
+        return None
+    name = path(physical.artifact_location.uri)
+    region = physical.region
+    if region is not None:
+        return Location(
+            path=name,
+            line=region.start_line,
+            column=region.start_column,
+            end_line=region.end_line,
+            snippet=region.snippet.text if region.snippet else "",
+        )
+    bag = location.properties
+    if bag is not None:
+        return Location(path=name, line=bag.line, column=bag.column, end_line=bag.end_line, snippet=bag.snippet)
+    return Location(path=name)
+
+
+def _paths() -> Callable[[str], str]:
+    """A function from relative URI reference to path, which remembers."""
+    seen: dict[str, str] = {}
+
+    def path(uri: str) -> str:
+        found = seen.get(uri)
+        if found is None:
+            found = seen[uri] = unquote(uri, errors="surrogateescape")
+        return found
+
+    return path
