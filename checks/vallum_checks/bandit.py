@@ -1,0 +1,155 @@
+"""Python source with bandit: dangerous calls, weak crypto, injection by string, debug servers.
+
+Cannot see: data flow between functions (semgrep's taint rules do that), other languages. Fix: each finding links to
+bandit's page on the test; a marker such as `# nosec` is counted and shown, never obeyed here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from vallum.check import Check, Context, Planned, Skipped, Stage
+from vallum.config import Config
+from vallum.errors import Inconclusive
+from vallum.finding import Finding, Location, Rule
+from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run, Tool
+from vallum.process import Finished
+from vallum.severity import Severity
+from vallum.target import Target
+from vallum_checks.common import Markers, batches
+
+
+class _Cwe(msgspec.Struct, frozen=True):
+    id: int = 0
+
+
+class _Result(msgspec.Struct):
+    filename: str
+    line_number: int
+    test_id: str
+    test_name: str
+    issue_text: str
+    issue_severity: str
+    issue_confidence: str
+    more_info: str = ""
+    col_offset: int = 0
+    line_range: list[int] = []
+    issue_cwe: _Cwe = _Cwe()
+
+
+class _Error(msgspec.Struct):
+    filename: str
+    reason: str
+
+
+class _Report(msgspec.Struct):
+    results: list[_Result]
+    errors: list[_Error]
+    metrics: dict[str, dict[str, float]]
+
+
+NOSEC = re.compile(r"#\s*nosec\b", re.IGNORECASE)
+SEVERITIES = {"HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW, "UNDEFINED": Severity.UNKNOWN}
+
+
+def files(target: Target) -> list[str]:
+    """The Python files of the target."""
+    return target.select(".py", ".pyw")
+
+
+def applies(target: Target, _config: Config) -> Planned | Skipped:
+    """Where there is Python."""
+    return Planned() if files(target) else Skipped("no Python source")
+
+
+def run(ctx: Context) -> Outcome:
+    """Every Python file by name, so that no ignore rule of the target's can hide one; markers off, counted by us."""
+    tool = ctx.tool("bandit")
+    expected = files(ctx.target)
+    settings = ctx.scratch / "bandit.yaml"
+    settings.write_text("{}\n", "utf-8")  # an own, empty file: a `.bandit` of the target is not looked for beside `-c`
+    argv = [tool.bin("bandit"), "--quiet", "--format", "json", "--ignore-nosec", "--configfile", settings, "--exclude", ""]
+    report = _Report([], [], {})
+    exit_code, seconds = 0, 0.0
+    for number, batch in enumerate(batches(expected)):
+        file = ctx.raw / f"bandit-{number}.json"
+        done = ctx.run([*argv, "--output", file, "--", *(f"./{path}" for path in batch)], name=f"bandit-{number}")
+        part = _read(file, done)
+        report.results.extend(part.results)
+        report.errors.extend(part.errors)
+        report.metrics |= part.metrics
+        exit_code, seconds = max(exit_code, done.exit_code), seconds + done.seconds
+    seen = {ctx.target.relative(name) for name in report.metrics if name != "_totals"}
+    missed = {ctx.target.relative(error.filename): error.reason for error in report.errors}
+    missed |= {path: "not looked at" for path in expected if path not in seen and path not in missed}
+    marked = Markers(ctx.target, NOSEC, "# nosec")
+    result = Run(
+        tool=Tool("bandit", tool.version, tool.digest),
+        coverage=(
+            Coverage(
+                "files",
+                len(expected),
+                len(expected) - len(missed),
+                tuple(Missed(path, why) for path, why in sorted(missed.items())[:1000]),
+            ),
+        ),
+        rules=tuple({result.test_id: _rule(result) for result in report.results}.values()),
+        findings=tuple(_finding(ctx, result, marked) for result in report.results),
+        argv=tuple(str(part) for part in (*argv, "--", "…")),
+        exit_code=exit_code,
+        seconds=seconds,
+    )
+    if missed:
+        path, why = min(missed.items())
+        return Incomplete(f"bandit did not look at {len(missed)} of {len(expected)} files: {path}: {why}", result)
+    return Completed(result)
+
+
+def _read(file: Path, done: Finished) -> _Report:
+    """Exit 1 stands for findings and for findings beside unread files alike: only the report tells."""
+    if done.exit_code not in {0, 1}:
+        raise Inconclusive(f"bandit ended with {done.exit_code}: {done.tail(300)}", done.tail())
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Report)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Inconclusive(f"bandit left no readable report: {error}", done.tail()) from None
+
+
+def _rule(result: _Result) -> Rule:
+    return Rule(
+        id=result.test_id,
+        name=result.test_name.replace("_", " "),
+        description=f"bandit {result.test_id}: {result.test_name}",
+        uri=result.more_info,
+    )
+
+
+def _finding(ctx: Context, result: _Result, marked: Markers) -> Finding:
+    return Finding(
+        rule=result.test_id,
+        severity=SEVERITIES.get(result.issue_severity, Severity.UNKNOWN),
+        confidence=result.issue_confidence.lower(),
+        message=result.issue_text,
+        location=Location(
+            path=ctx.target.relative(result.filename),
+            line=result.line_number,
+            column=max(result.col_offset, 0) + 1,
+            end_line=max(result.line_range, default=result.line_number),
+        ),
+        cwe=(result.issue_cwe.id,) if result.issue_cwe.id else (),
+        suppression=marked.suppression(ctx.target.relative(result.filename), result.line_range or [result.line_number]),
+    )
+
+
+CHECK = Check(
+    id="bandit",
+    stage=Stage.SOURCE,
+    summary="Python source: dangerous calls, weak crypto, injection (bandit)",
+    applies=applies,
+    run=run,
+    tools=("bandit",),
+    tags=("sast", "python"),
+)

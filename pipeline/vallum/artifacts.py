@@ -1,0 +1,76 @@
+"""The folder `.vallum/`: where everything lies, atomic writes, and reading back what another machine may have written."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vallum.errors import UserError
+
+FOLDER = ".vallum"
+MAX_READ = 512 << 20
+"""Bytes of one outcome file that we agree to read."""
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write whole or not at all: a temporary file beside it, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def read(path: Path, limit: int = MAX_READ) -> bytes:
+    """The content of a regular file (never a link) of at most `limit` bytes. Raises ValueError or OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"{path.name} has {size} bytes, more than the limit of {limit}")
+        return file.read(limit + 1)
+
+
+def folder(root: Path) -> Path:
+    """`.vallum` of the target, made if needed, with a .gitignore of its own."""
+    path = root / FOLDER
+    try:
+        path.mkdir(exist_ok=True)
+        ignore = path / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}", "give the folder to the user who runs vallum") from None
+    return path
+
+
+def outcome_folder(root: Path, check: str, unit: str) -> Path:
+    """Where one outcome lies."""
+    return root / FOLDER / "outcomes" / check / unit
+
+
+@contextlib.contextmanager
+def locked(path: Path, message: str = "") -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`; with `message`, do not wait but raise UserError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if message else 0))
+        except BlockingIOError:
+            raise UserError(message, "wait for the other run, or end it") from None
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)

@@ -1,0 +1,177 @@
+"""What the sessions that are no checks do: plan, pipeline, gate, stage, unstage, tools. Each returns why it failed, or ''."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from vallum import artifacts, gather, plan
+from vallum.artifacts import locked
+from vallum.errors import Inconclusive, UserError
+from vallum.gate import judge
+from vallum.process import start, stop
+from vallum.progress import clean, say
+from vallum.runner import read
+from vallum.verdict import Status, Verdict
+from vallum_checks import CHECKS
+
+POLL = 0.05
+
+
+def plan_command(root: Path, selected: tuple[str, ...]) -> str:
+    """Write the plan and show it."""
+    made, target, _ = gather.make_plan(root, scope(selected))
+    services = ", ".join(service.name for service in target.services) or "none found"
+    say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
+    for check in made.checks:
+        units = "" if check.units in ((), ("_",)) else f" ({', '.join(check.units)})"
+        optional = " [optional]" if check.require == "optional" else ""
+        say(f"  {check.check:<16} {check.summary + units + optional if check.units else 'not planned: ' + check.reason}")
+    return ""
+
+
+def pipeline(root: Path, selected: tuple[str, ...]) -> str:
+    """Plan, run every planned check in a child nox, then judge whatever is there."""
+    root = root.resolve()
+    artifacts.folder(root)
+    with locked(root / artifacts.FOLDER / "lock", f"another vallum is at work on {root}"):
+        began = time.monotonic()
+        plan_command(root, selected)
+        made = plan.load(root)
+        planned = {p.check for p in made.planned()}
+        names = list(dict.fromkeys(gather.session_of(check) for check in CHECKS if check.id in planned))
+        say(f"running {len(planned)} checks")
+        if names:
+            _run_sessions(root, made.run, names)
+        return _conclude(root, made, time.monotonic() - began)
+
+
+def gate(root: Path, _selected: tuple[str, ...]) -> str:
+    """Judge the outcomes that are there."""
+    root = root.resolve()
+    return _conclude(root, plan.load(root), 0.0)
+
+
+def tools(_root: Path, selected: tuple[str, ...]) -> str:
+    """Build the environments of all tools, or of the selected checks'."""
+    from vallum.tools import prepare
+
+    failed = []
+    for name in sorted({tool for check in CHECKS if not selected or check.id in selected for tool in check.tools}):
+        try:
+            env = prepare(name)
+            say(f"  {name:<16} {env.version}")
+        except Inconclusive as error:
+            failed.append(name)
+            say(f"  {name:<16} {error.reason}")
+    return f"cannot install {', '.join(failed)}" if failed else ""
+
+
+def stage(root: Path, _selected: tuple[str, ...]) -> str:
+    """Bring the deployment up and leave it; the addresses go to stdout."""
+    from vallum.stage import stage as staged
+
+    target, config = gather.open_target(root)
+    try:
+        sys.stdout.write(staged.up(target, config, os.environ.get("VALLUM_RUN", "by-hand")) + "\n")
+    except Inconclusive as error:
+        return error.reason
+    return ""
+
+
+def unstage(root: Path, _selected: tuple[str, ...]) -> str:
+    """Take the deployment down."""
+    from vallum.stage import stage as staged
+
+    say(staged.down(root.resolve()))
+    return ""
+
+
+def scope(selected: tuple[str, ...]) -> tuple[str, ...]:
+    known = {check.id for check in CHECKS}
+    if gather.STAGED_SESSION in selected:
+        staged = [check.id for check in CHECKS if gather.session_of(check) == gather.STAGED_SESSION]
+        selected = tuple(name for name in (*selected, *staged) if name != gather.STAGED_SESSION)
+    for name in selected:
+        if name not in known:
+            raise UserError(f"there is no check named {name!r}", f"known: {', '.join(sorted(known))}")
+    return tuple(dict.fromkeys(selected))
+
+
+def _run_sessions(root: Path, run: str, names: list[str]) -> None:
+    """The child nox. Its own exit code is not looked at: it proves nothing (a killed worker, a skipped session)."""
+    progress = root / artifacts.FOLDER / "progress.log"
+    progress.unlink(missing_ok=True)
+    progress.touch()
+    argv = child_nox(root, names, os.cpu_count() or 2)
+    child = start(
+        argv,
+        cwd=root / artifacts.FOLDER,
+        env=child_env(root, run, progress),
+        stdout=root / artifacts.FOLDER / "nox.log",
+    )
+    try:
+        with progress.open("rb") as file:
+            while True:
+                ended = child.poll() is not None
+                for line in file.readlines():
+                    sys.stderr.write(clean(line.decode("utf-8", "replace").rstrip("\n")) + "\n")
+                    sys.stderr.flush()
+                if ended:
+                    break
+                time.sleep(POLL)
+    finally:
+        stop(child)
+
+
+def child_nox(root: Path, names: list[str], jobs: int) -> list[str]:
+    """The command that runs the sessions `names`: our own noxfile, never the target's. The environment is in `child_env`."""
+    here = Path(__file__).parent
+    return [
+        *(sys.executable, "-m", "nox", "--noxfile", str(here / "_noxfile.py")),
+        *("--envdir", str(artifacts.folder(root) / "nox"), "--nocolor"),
+        *("-j", str(jobs), "-s", *names),
+    ]
+
+
+def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
+    """Our environment for a child nox: nothing of the target's folder on its import path."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NOX")) or k == "PYTHONDONTWRITEBYTECODE"}
+    env |= {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "NOX_SCRIPT_MODE": "none"}
+    env |= {"VALLUM_ROOT": str(root), "VALLUM_RUN": run}
+    return env | {"VALLUM_PROGRESS": str(progress)}
+
+
+def _conclude(root: Path, made: plan.Plan, seconds: float) -> str:
+    from vallum import reports
+
+    _, config = gather.open_target(root)
+    outcomes = {
+        (planned.check, unit): read(root, planned.check, unit, made.run)
+        for planned in made.planned()
+        for unit in planned.units
+    }
+    verdict = judge(config.policy, made, outcomes, seconds=seconds)
+    artifacts.write(root / artifacts.FOLDER / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict)))
+    reports.write_all(verdict, root)
+    return "" if verdict.status is Status.PASS else f"the verdict is {verdict.status.upper()}"
+
+
+def last_verdict(root: Path) -> Verdict:
+    """The verdict on disk."""
+    return msgspec.json.decode(artifacts.read(root / artifacts.FOLDER / "verdict.json"), type=Verdict)
+
+
+COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
+    "plan": plan_command,
+    "pipeline": pipeline,
+    "gate": gate,
+    "tools": tools,
+    "stage": stage,
+    "unstage": unstage,
+}

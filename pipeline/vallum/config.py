@@ -1,0 +1,202 @@
+"""`vallum.toml` (or `[tool.vallum]` in pyproject.toml) as a frozen Config. An unknown key is an error with its line.
+
+Every default is the strict one: a check is required, high and critical block, what is unknown blocks with them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from vallum.errors import UserError
+from vallum.severity import Severity
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """A table of the file: keys in kebab-case, unknown ones refused."""
+
+
+class Project(_Table, frozen=True, kw_only=True):
+    """What the report calls the target."""
+
+    name: str = ""
+
+
+class Service(_Table, frozen=True, kw_only=True):
+    """A service, where discovery needs help. `path` is its folder; `openapi` and `dockerfile` are relative to it."""
+
+    path: str
+    openapi: str = ""
+    dockerfile: str = ""
+    image: str = ""
+
+
+class Advisories(_Table, frozen=True, kw_only=True):
+    """Where advisories come from: `auto` (api.osv.dev; where it cannot be reached the check is incomplete), `online`, or a
+    folder or zip of OSV JSON. `max-age-days` is for local sets: an older one makes what uses it incomplete."""
+
+    source: str = "auto"
+    max_age_days: Annotated[int, msgspec.Meta(ge=1)] = 30
+
+
+class CheckSettings(_Table, frozen=True, kw_only=True):
+    """`require`: required (missing is red), optional (missing is shown), off (not planned, shown as not tested)."""
+
+    require: Literal["required", "optional", "off"] = "required"
+    deadline: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    exclude: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class Policy(_Table, frozen=True, kw_only=True):
+    """What blocks. `block` lists severities; `unknown` says what a finding of unknown severity does."""
+
+    block: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
+    unknown: Literal["block", "warn"] = "block"
+    suppressions: Literal["count", "forbid"] = "count"
+
+
+class Ready(_Table, frozen=True, kw_only=True):
+    """How a service says that it is up: an HTTP path that answers 2xx within `seconds`."""
+
+    path: str = "/"
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30
+
+
+class StagedService(_Table, frozen=True, kw_only=True):
+    """One service of a `process` environment. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME}
+    {secret.NAME}."""
+
+    directory: str
+    command: tuple[str, ...]
+    runtime: Literal["python", "node", "none"] = "none"
+    install: str = ""
+    env: dict[str, str] = {}
+    ready: Ready = Ready()
+    depends_on: tuple[str, ...] = ()
+    openapi: str = ""
+
+
+class Login(_Table, frozen=True, kw_only=True):
+    """How to log in: one HTTP request whose JSON answer holds the token at the dotted path `token`. `probe` is a path that
+    answers 2xx with the token and 401 or 403 without."""
+
+    service: str
+    path: str
+    method: str = "POST"
+    json: dict[str, str] = {}
+    token: str = "access_token"
+    header: str = "Authorization"
+    value: str = "Bearer {token}"
+    probe: str
+
+
+class Environment(_Table, frozen=True, kw_only=True):
+    """The staged deployment. Only `process` exists so far: each service is a process group of this machine."""
+
+    kind: Literal["process"] = "process"
+    secrets: dict[str, Literal["generate"]] = {}
+    services: dict[str, StagedService] = {}
+    login: Login | None = None
+
+
+class Zap(_Table, frozen=True, kw_only=True):
+    """Where a ZAP is: a running daemon's `url` (its key in the environment variable named by `key-env`), else what is found.
+    `minutes` is the budget of one active scan, `provide` what may be tried, in order."""
+
+    url: str = ""
+    key_env: str = "ZAP_API_KEY"
+    image: str = ""
+    minutes: Annotated[float, msgspec.Meta(gt=0)] = 10
+    provide: tuple[Literal["daemon", "install", "container", "assembled"], ...] = (
+        "daemon",
+        "install",
+        "container",
+        "assembled",
+    )
+
+
+class Config(_Table, frozen=True, kw_only=True):
+    """The whole file. See docs/configuration.md, which is generated from this."""
+
+    project: Project = Project()
+    exclude: tuple[str, ...] = ()
+    services: dict[str, Service] = {}
+    advisories: Advisories = Advisories()
+    checks: dict[str, CheckSettings] = {}
+    policy: Policy = Policy()
+    environment: Environment | None = None
+    zap: Zap = Zap()
+
+    def settings(self, check: str) -> CheckSettings:
+        """The settings of one check, defaults where there are none."""
+        return self.checks.get(check, CheckSettings())
+
+
+FILE = "vallum.toml"
+
+
+def load(root: Path, known_checks: frozenset[str] = frozenset()) -> Config:
+    """Read the configuration of the target at `root`; defaults where there is none. Raises UserError with file and line."""
+    path, text, table = _read(root)
+    if table is None:
+        return Config()
+    try:
+        config = msgspec.convert(table, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise _explain(path, text, str(error)) from None
+    for name in config.checks:
+        if known_checks and name not in known_checks:
+            raise _unknown(path, text, name, known_checks, "check")
+    return config
+
+
+def _read(root: Path) -> tuple[Path, str, dict[str, Any] | None]:
+    for name, inner in ((FILE, ()), ("pyproject.toml", ("tool", "vallum"))):
+        path = root / name
+        if not path.is_file():
+            continue
+        try:
+            text = path.read_text("utf-8")
+            table: Any = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            if inner:
+                continue  # somebody else's file: pip-audit and the others say what is wrong with it
+            raise UserError(f"{name}: {error}", "repair the TOML and run again") from None
+        for key in inner:
+            table = table.get(key) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            return path, text, table
+    return root / FILE, "", None
+
+
+def _line(text: str, key: str) -> int:
+    pattern = re.compile(rf"(^|[\s.\[{{,\"']){re.escape(key)}([\s.\]=\"']|$)")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.search(line)), 0)
+
+
+def _explain(path: Path, text: str, message: str) -> UserError:
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    if unknown:
+        return _unknown(path, text, unknown[1], _all_keys(), "key")
+    where = re.search(r"at `\$\.?([^`]*)`", message)
+    key = re.split(r"[.\[]", where[1])[-1].rstrip("]") if where and where[1] else ""
+    line = _line(text, key) if key and key != "..." else 0
+    return UserError(f"{path.name}{f':{line}' if line else ''}: {message}", "see docs/configuration.md")
+
+
+def _unknown(path: Path, text: str, word: str, known: frozenset[str], what: str) -> UserError:
+    line = _line(text, word)
+    near = difflib.get_close_matches(word, sorted(known), n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known))}"
+    return UserError(f"{path.name}{f':{line}' if line else ''}: unknown {what} `{word}`", hint)
+
+
+def _all_keys() -> frozenset[str]:
+    tables = [Config, Project, Service, Advisories, CheckSettings, Policy, Ready, StagedService, Login, Environment, Zap]
+    return frozenset(field.encode_name for table in tables for field in msgspec.structs.fields(table))

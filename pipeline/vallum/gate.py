@@ -1,0 +1,190 @@
+"""The one judge. Pure: a plan, outcomes and a policy in, a verdict out; nothing is read, run or written.
+
+Laws, held by property tests: one more finding or one more Incomplete never turns red into green; the order and the
+sharding of outcomes do not matter; judging twice says the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import assert_never
+
+from vallum.check import WHOLE
+from vallum.config import Policy
+from vallum.finding import Finding, Rule
+from vallum.fingerprint import merge
+from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run, Tool
+from vallum.plan import Plan, PlannedCheck
+from vallum.severity import Severity
+from vallum.verdict import (
+    CheckResult,
+    Disposition,
+    Judged,
+    NotTested,
+    Reason,
+    ServiceVerdict,
+    Status,
+    Verdict,
+)
+
+Outcomes = Mapping[tuple[str, str], Outcome]
+
+
+def dispose(policy: Policy, finding: Finding) -> Judged:
+    """What the policy makes of one finding, and by which clause."""
+    blocks = (
+        policy.unknown == "block" if finding.severity is Severity.UNKNOWN else finding.severity in policy.block
+    )
+    clause = f"policy: {finding.severity} {'blocks' if blocks else 'does not block'}"
+    if finding.suppression is not None and policy.suppressions == "count":
+        return Judged(finding, Disposition.SUPPRESSED, f"{finding.suppression.by} in the source")
+    return Judged(finding, Disposition.BLOCKS if blocks else Disposition.WARNS, clause)
+
+
+def judge(policy: Policy, plan: Plan, outcomes: Outcomes, *, seconds: float = 0.0) -> Verdict:
+    """Judge the outcomes of a plan. A planned unit without an outcome counts as Incomplete."""
+    results: list[CheckResult] = []
+    reasons: list[Reason] = []
+    not_tested: list[NotTested] = []
+    findings: list[Finding] = []
+    rules: dict[str, Rule] = {}
+    incomplete_services: set[str] = set()
+    for planned in plan.checks:
+        if not planned.units:
+            not_tested.append(NotTested(f"{planned.check}: {planned.summary}", planned.reason))
+        for unit in planned.units:
+            outcome = outcomes.get((planned.check, unit)) or Incomplete("left no outcome: it did not run, or was ended")
+            result, run = _result(planned, unit, outcome)
+            results.append(result)
+            if run is not None:
+                findings.extend(run.findings)
+                rules |= {f"{planned.check}/{rule.id}": rule for rule in run.rules}
+            if result.status != "completed":
+                name = planned.check if unit == WHOLE else f"{planned.check} of {unit}"
+                required = planned.require == "required"
+                not_tested.append(NotTested(name, result.reason, required))
+                if required:
+                    reasons.append(
+                        Reason("incomplete", f"{name}: {result.reason}", planned.check, "" if unit == WHOLE else unit)
+                    )
+                    incomplete_services.add("" if unit == WHOLE else unit)
+    if not any(result.status == "completed" for result in results):
+        reasons.append(Reason("incomplete", "no check ran whole: nothing is known about this target"))
+    judged = sorted((dispose(policy, finding) for finding in merge(findings)), key=_order)
+    reasons = _blocked(judged) + reasons
+    status = Status.PASS
+    if reasons:
+        status = Status.FAIL if any(reason.kind == "blocked" for reason in reasons) else Status.INCOMPLETE
+    return Verdict(
+        status=status,
+        target=plan.target,
+        run=plan.run,
+        vallum=plan.vallum,
+        started=plan.started,
+        commit=plan.commit,
+        seconds=round(seconds, 3),
+        scope=plan.scope,
+        reasons=tuple(reasons),
+        services=_services(plan, judged, incomplete_services),
+        checks=tuple(results),
+        not_tested=tuple(not_tested),
+        findings=tuple(judged),
+        rules=rules,
+        policy={
+            "block": ", ".join(policy.block) or "nothing",
+            "unknown": policy.unknown,
+            "suppressions": policy.suppressions,
+        },
+    )
+
+
+def _result(planned: PlannedCheck, unit: str, outcome: Outcome) -> tuple[CheckResult, Run | None]:
+    run: Run | None
+    match outcome:
+        case Completed(run=run):
+            status, reason = "completed", ""
+        case Incomplete(reason=reason, run=run):
+            status = "incomplete"
+        case NotApplicable(reason=reason):
+            # it was planned because it applies: a check that says otherwise when it runs did not look
+            status, run = "incomplete", None
+            reason = f"says that it does not apply: {reason}"
+        case _:
+            assert_never(outcome)
+    found = run or Run(tool=Tool("", ""), coverage=())
+    return (
+        CheckResult(
+            check=planned.check,
+            stage=planned.stage,
+            unit=unit,
+            status=status,
+            require=planned.require,
+            summary=planned.summary,
+            reason=reason,
+            tool=found.tool if run else None,
+            coverage=found.coverage,
+            databases=found.databases,
+            notes=found.notes,
+            argv=found.argv,
+            exit_code=found.exit_code,
+            started=found.started,
+            seconds=found.seconds,
+            findings=len(found.findings),
+        ),
+        run,
+    )
+
+
+def _order(judged: Judged) -> tuple[object, ...]:
+    finding = judged.finding
+    place = finding.location
+    return (
+        (Disposition.BLOCKS, Disposition.WARNS, Disposition.SUPPRESSED).index(judged.disposition),
+        -finding.severity.rank,
+        finding.checks,
+        place.path if place else "",
+        place.line if place else 0,
+        finding.rule,
+        finding.id,
+    )
+
+
+def _blocked(judged: list[Judged]) -> list[Reason]:
+    """One reason for each check and severity that blocks, worst first."""
+    counted: Counter[tuple[int, str, Severity]] = Counter(
+        (-item.finding.severity.rank, ", ".join(item.finding.checks), item.finding.severity)
+        for item in judged
+        if item.disposition is Disposition.BLOCKS
+    )
+    return [
+        Reason(
+            "blocked",
+            f"{count} {severity} finding{'s' if count > 1 else ''} from {checks}",
+            checks,
+            severity=severity,
+            count=count,
+        )
+        for (_, checks, severity), count in sorted(counted.items())
+    ]
+
+
+def _services(plan: Plan, judged: list[Judged], incomplete: set[str]) -> tuple[ServiceVerdict, ...]:
+    """A check of the whole target that could not tell leaves every service unproved."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    blocking: Counter[str] = Counter()
+    for item in judged:
+        counts[item.finding.service][item.finding.severity] += 1
+        blocking[item.finding.service] += item.disposition is Disposition.BLOCKS
+    names = {**dict(sorted(plan.services.items())), "": "."}
+    verdicts = []
+    for name, path in names.items():
+        status = Status.PASS
+        if blocking[name]:
+            status = Status.FAIL
+        elif name in incomplete or "" in incomplete:
+            status = Status.INCOMPLETE
+        verdicts.append(
+            ServiceVerdict(name, path, status, {str(s): counts[name][s] for s in Severity}, blocking[name])
+        )
+    return tuple(verdicts)

@@ -1,0 +1,128 @@
+"""Gathering is not judging: run a check, or the staged ones on one deployment, and leave outcomes on disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from vallum import plan, runner
+from vallum.check import WHOLE, Check, Context, Stage
+from vallum.config import Config, load
+from vallum.errors import UserError
+from vallum.outcome import Completed, Incomplete, Outcome
+from vallum.progress import say
+from vallum.target import Target, discover
+from vallum_checks import CHECKS
+
+STAGED_SESSION = "dast"
+
+
+def known_checks() -> frozenset[str]:
+    """The ids of all checks."""
+    return frozenset(check.id for check in CHECKS)
+
+
+def open_target(root: Path) -> tuple[Target, Config]:
+    """Configuration and target at `root`; UserError where something is wrong with them."""
+    config = load(root.resolve(), known_checks())
+    return discover(root, config), config
+
+
+def make_plan(root: Path, scope: tuple[str, ...] = ()) -> tuple[plan.Plan, Target, Config]:
+    """Plan all checks on the target and write the plan down."""
+    target, config = open_target(root)
+    made = plan.make(CHECKS, target, config, scope)
+    plan.store(target.root, made)
+    return made, target, config
+
+
+def session_of(check: Check) -> str:
+    """The nox session that runs the check: the staged ones share one deployment and so one session."""
+    return STAGED_SESSION if check.stage is Stage.STAGED else check.id
+
+
+def current_plan(root: Path) -> plan.Plan:
+    """The plan of the running pipeline; a session started by hand makes one of its own first."""
+    if os.environ.get("VALLUM_RUN"):
+        return plan.load(root.resolve())
+    try:
+        return plan.load(root.resolve())
+    except UserError:
+        return make_plan(root)[0]
+
+
+def run_check(check: Check, root: Path) -> None:
+    """Run one check on each of its planned units; the outcomes are on disk afterwards, whatever happened."""
+    target, config = open_target(root)
+    made = current_plan(root)
+    units = next((p.units for p in made.checks if p.check == check.id), ())
+    if not units:
+        reason = next((p.reason for p in made.checks if p.check == check.id), "not planned")
+        say(f"  {check.id:<16} not run: {reason}")
+    for unit in units:
+        say_start(check.id, unit)
+        began = time.monotonic()
+        outcome = runner.run_unit(check, target, config, made.run, unit)
+        say_end(check.id, unit, outcome, time.monotonic() - began)
+
+
+def run_staged(root: Path) -> None:
+    """Deploy once, run the planned staged checks on it, take it down."""
+    from vallum_checks import dast
+
+    target, config = open_target(root)
+    made = current_plan(root)
+    planned = {p.check for p in made.planned()}
+    checks = [check for check in CHECKS if check.stage is Stage.STAGED and check.id in planned]
+    if not checks:
+        reasons = {p.reason for p in made.checks if p.stage == Stage.STAGED}
+        say(f"  {STAGED_SESSION:<16} not run: {'; '.join(sorted(reasons))}")
+        return
+    started, began = plan.now(), time.monotonic()
+    with ExitStack() as stack:
+        contexts: dict[str, Context] = {
+            check.id: stack.enter_context(runner.context(check, target, config, WHOLE)) for check in checks
+        }
+        for check in checks:
+            say_start(check.id, WHOLE)
+
+        def staged(check: Check) -> Callable[[Context], Outcome]:
+            return lambda _: outcomes[check.id]
+
+        outcomes: dict[str, Outcome] = {}
+
+        def all_staged(_: Context) -> Outcome:
+            outcomes.update(dast.run_staged(target, config, made.run, contexts))
+            return outcomes[checks[0].id]
+
+        # an exception before that is the outcome of every check
+        first = runner.guarded(checks[0], contexts[checks[0].id], all_staged)
+        for check in checks:
+            ctx = contexts[check.id]
+            outcome = runner.guarded(check, ctx, staged(check)) if check.id in outcomes else first
+            done = runner.finish(check, ctx, made.run, outcome, started, time.monotonic() - began)
+            say_end(check.id, WHOLE, done, time.monotonic() - began)
+
+
+def say_start(check: str, unit: str) -> None:
+    """Name before the wait."""
+    say(f"  {_named(check, unit):<24} …")
+
+
+def say_end(check: str, unit: str, outcome: Outcome, seconds: float) -> None:
+    """One line a check: what came of it, how much was looked at, how long it took."""
+    if isinstance(outcome, Completed | Incomplete) and outcome.run is not None:
+        seen = ", ".join(f"{c.seen} of {c.expected} {c.unit}" for c in outcome.run.coverage)
+        found = f"{len(outcome.run.findings)} findings; {seen}"
+    else:
+        found = ""
+    word = "complete  " if isinstance(outcome, Completed) else "INCOMPLETE"
+    reason = "" if isinstance(outcome, Completed) else outcome.reason
+    say(f"  {_named(check, unit):<24} {word} {seconds:6.1f} s  {'; '.join(part for part in (reason, found) if part)}")
+
+
+def _named(check: str, unit: str) -> str:
+    return check if unit == WHOLE else f"{check} ({unit})"

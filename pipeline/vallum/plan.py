@@ -1,0 +1,104 @@
+"""What must report: decided before anything runs and written down, so that what leaves no outcome is missed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from vallum import __version__, artifacts
+from vallum.check import Check, Planned
+from vallum.config import Config
+from vallum.errors import UserError
+from vallum.target import Target
+
+
+class PlannedCheck(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One check of the plan. Empty `units`: it does not run, for the `reason`."""
+
+    check: str
+    stage: str
+    summary: str
+    require: str
+    units: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """`plan.json`. `run` names this run: an outcome of another one does not count. `started` is ISO 8601 UTC."""
+
+    run: str
+    target: str
+    vallum: str
+    started: str
+    commit: str = ""
+    scope: tuple[str, ...] = ()
+    services: dict[str, str] = {}
+    checks: tuple[PlannedCheck, ...] = ()
+
+    def planned(self) -> tuple[PlannedCheck, ...]:
+        """The checks that must leave an outcome."""
+        return tuple(check for check in self.checks if check.units)
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def make(checks: Iterable[Check], target: Target, config: Config, scope: tuple[str, ...] = ()) -> Plan:
+    """Plan `checks` on the target; `scope` (ids) leaves the others out, which the verdict then says."""
+    planned = []
+    for check in checks:
+        require = config.settings(check.id).require
+        applies = check.applies(target, config)
+        units: tuple[str, ...] = ()
+        reason = ""
+        if scope and check.id not in scope:
+            reason = "not selected in this run"
+        elif require == "off":
+            reason = "switched off in the configuration"
+        elif isinstance(applies, Planned):
+            units = applies.units
+        else:
+            reason = applies.reason
+        planned.append(
+            PlannedCheck(
+                check=check.id, stage=check.stage, summary=check.summary, require=require, units=units, reason=reason
+            )
+        )
+    return Plan(
+        run=os.environ.get("VALLUM_RUN") or secrets.token_hex(8),
+        target=target.name,
+        vallum=__version__,
+        started=now(),
+        commit=target.commit,
+        scope=scope,
+        services={service.name: service.path for service in target.services},
+        checks=tuple(planned),
+    )
+
+
+def path(root: Path) -> Path:
+    """Where the plan of the target lies."""
+    return root / artifacts.FOLDER / "plan.json"
+
+
+def store(root: Path, plan: Plan) -> None:
+    """Write the plan."""
+    artifacts.folder(root)
+    artifacts.write(path(root), msgspec.json.format(msgspec.json.encode(plan)))
+
+
+def load(root: Path) -> Plan:
+    """Read the plan; UserError where there is none or it is damaged."""
+    try:
+        return msgspec.json.decode(artifacts.read(path(root), 16 << 20), type=Plan)
+    except FileNotFoundError:
+        raise UserError(f"there is no plan in {root / artifacts.FOLDER}", "run `vallum -s plan` first") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path(root)} cannot be read: {error}", "delete it and run `vallum` again") from None

@@ -1,0 +1,206 @@
+"""Run one check on one unit and leave an outcome, whatever happens. The only broad `except`: it becomes Incomplete."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from vallum import artifacts, fingerprint
+from vallum.artifacts import outcome_folder
+from vallum.check import WHOLE, Check, Context
+from vallum.config import Config
+from vallum.errors import Inconclusive, UserError
+from vallum.finding import Finding, Location
+from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run
+from vallum.plan import now
+from vallum.sarif import read_run, write_run
+from vallum.target import Target
+
+MAX_SNIPPET = 240
+"""Characters of a code excerpt that are kept."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`record.json`: the outcome without its findings, which lie in `result.sarif` of that digest. Written last."""
+
+    run: str
+    check: str
+    unit: str
+    outcome: Outcome
+    sarif: str = ""
+
+
+def run_unit(check: Check, target: Target, config: Config, run_id: str, unit: str = WHOLE) -> Outcome:
+    """Run the check on one unit and store its outcome; never raises but for KeyboardInterrupt."""
+    return run_with(check, target, config, run_id, unit, check.run)
+
+
+def run_with(
+    check: Check, target: Target, config: Config, run_id: str, unit: str, body: Callable[[Context], Outcome]
+) -> Outcome:
+    """As run_unit, with another body than the check's own (the staged checks share one deployment)."""
+    started, began = now(), time.monotonic()
+    with context(check, target, config, unit) as ctx:
+        outcome = guarded(check, ctx, body)
+        return finish(check, ctx, run_id, outcome, started, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def context(check: Check, target: Target, config: Config, unit: str) -> Iterator[Context]:
+    """A fresh outcome folder and a scratch folder that is removed afterwards."""
+    folder = outcome_folder(target.root, check.id, unit)
+    artifacts.folder(target.root)
+    shutil.rmtree(folder, ignore_errors=True)
+    raw = folder / "raw"
+    raw.mkdir(parents=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"vallum-{check.id}-"))
+    deadline = config.settings(check.id).deadline or check.deadline
+    try:
+        yield Context(target, config, unit, folder, raw, scratch, deadline)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def guarded(check: Check, ctx: Context, body: Callable[[Context], Outcome]) -> Outcome:
+    """What the check says, or why it could not say it."""
+    try:
+        return prove(body(ctx))
+    except Inconclusive as error:
+        ctx.log.append(error.detail)
+        return Incomplete(error.reason)
+    except UserError as error:
+        return Incomplete(f"{error.message} ({error.hint})" if error.hint else error.message)
+    except (Exception, SystemExit) as error:  # a library may call sys.exit(0), which nox would count as success
+        ctx.log.append(traceback.format_exc())
+        return Incomplete(f"a bug in vallum's check {check.id}: {type(error).__name__}: {error}"[:500])
+
+
+def prove(outcome: Outcome) -> Outcome:
+    """Completed only with proof: something was looked at, and all of what was expected."""
+    if not isinstance(outcome, Completed):
+        return outcome
+    run = outcome.run
+    if not run.coverage:
+        return Incomplete("the check does not say what it looked at", run)
+    for coverage in run.coverage:
+        if coverage.seen <= 0:
+            return Incomplete(f"looked at no {coverage.unit} of {coverage.expected} expected", run)
+        if coverage.seen < coverage.expected or coverage.missed:
+            first = f": {coverage.missed[0].target} ({coverage.missed[0].why})" if coverage.missed else ""
+            return Incomplete(f"looked at {coverage.seen} of {coverage.expected} {coverage.unit}{first}", run)
+    for database in run.databases:
+        if database.records <= 0:
+            return Incomplete(f"the database {database.name} is empty", run)
+    return outcome
+
+
+def finish(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: str, seconds: float) -> Outcome:
+    """Complete the findings, write `result.sarif`, then `record.json`, and give back what was written."""
+    sarif = b""
+    if isinstance(outcome, Completed | Incomplete) and outcome.run is not None:
+        run = msgspec.structs.replace(
+            outcome.run,
+            findings=tuple(_complete(check, ctx, outcome.run.findings)),
+            started=outcome.run.started or started,
+            seconds=round(outcome.run.seconds or seconds, 3),
+            argv=_portable(ctx, outcome.run.argv),
+        )
+        outcome = Completed(run) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
+        reason = outcome.reason if isinstance(outcome, Incomplete) else ""
+        sarif = write_run(check.id, run, isinstance(outcome, Completed), reason)
+        artifacts.write(ctx.folder / "result.sarif", sarif)
+    if any(ctx.log):
+        artifacts.write(ctx.folder / "log.txt", "\n".join(ctx.log).encode("utf-8", "replace"))
+    record = Record(
+        run=run_id,
+        check=check.id,
+        unit=ctx.unit,
+        outcome=_without_findings(outcome),
+        sarif=hashlib.sha256(sarif).hexdigest() if sarif else "",
+    )
+    artifacts.write(ctx.folder / "record.json", msgspec.json.format(msgspec.json.encode(record)))
+    return outcome
+
+
+def read(root: Path, check: str, unit: str, run_id: str) -> Outcome:
+    """The outcome that `check` left for `unit` in this run; Incomplete where there is none, or not a whole one."""
+    folder = outcome_folder(root, check, unit)
+    try:
+        record = msgspec.json.decode(artifacts.read(folder / "record.json", 64 << 20), type=Record)
+        if (record.check, record.unit) != (check, unit):
+            return Incomplete("the outcome in its folder is another check's")
+        if record.run != run_id:
+            return Incomplete("left no outcome in this run (there is one of an earlier run)")
+        outcome = record.outcome
+        if isinstance(outcome, NotApplicable) or outcome.run is None:
+            return prove(outcome)
+        data = artifacts.read(folder / "result.sarif")
+        if hashlib.sha256(data).hexdigest() != record.sarif:
+            return Incomplete("its result.sarif is not the one that its record names")
+        rules, findings = read_run(data)
+        run = msgspec.structs.replace(outcome.run, rules=rules, findings=findings)
+        return prove(Completed(run)) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
+    except FileNotFoundError:
+        return Incomplete("left no outcome: it did not run, or was ended")
+    except (OSError, ValueError) as error:
+        return Incomplete(f"its outcome cannot be read: {error}"[:500])
+
+
+def _portable(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The command without this machine's folders: to be read and repeated elsewhere, and the same in every run."""
+    places = {str(ctx.raw): "raw", str(ctx.scratch): "$TMPDIR", str(ctx.target.root): "."}
+    portable = []
+    for number, part in enumerate(argv):
+        for place, name in places.items():
+            part = part.replace(place, name)
+        portable.append(Path(part).name if number == 0 else part)
+    return tuple(portable)
+
+
+def _without_findings(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, NotApplicable) or outcome.run is None:
+        return outcome
+    run: Run = msgspec.structs.replace(outcome.run, findings=(), rules=())
+    return Completed(run) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
+
+
+def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...]) -> list[Finding]:
+    """Set service, excerpt, identity and origin; mask secrets. Each file is read once."""
+    lines: dict[str, list[str]] = {}
+    completed = []
+    for finding in findings:
+        location = finding.location
+        if location is not None and location.line and not location.snippet:
+            text = _line(ctx.target, lines, location)
+            location = msgspec.structs.replace(location, snippet=text)
+        service = finding.service or (ctx.unit if ctx.unit != WHOLE else "")
+        if not service and location is not None:
+            service = ctx.target.service_of(location.path)
+        completed.append(
+            fingerprint.mask(
+                msgspec.structs.replace(finding, location=location, service=service, checks=finding.checks or (check.id,))
+            )
+        )
+    return fingerprint.identify(completed)
+
+
+def _line(target: Target, cache: dict[str, list[str]], location: Location) -> str:
+    if location.path not in cache:
+        if len(cache) > 256:
+            cache.clear()
+        try:
+            path = target.root / target.relative(location.path)
+            cache[location.path] = artifacts.read(path, 16 << 20).decode("utf-8", "replace").splitlines()
+        except (OSError, ValueError):
+            cache[location.path] = []
+    lines = cache[location.path]
+    return lines[location.line - 1].strip()[:MAX_SNIPPET] if 0 < location.line <= len(lines) else ""
+

@@ -1,0 +1,99 @@
+"""Checks become nox sessions here, and only here. `register()` is what a noxfile calls.
+
+nox orders, selects, parallelises and shows; it does not judge. `pipeline` starts the checks as a child nox, whatever
+becomes of it, and then judges the outcomes on disk. `gate` judges what is there (the fan-in after a matrix).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import nox
+
+from vallum.check import Check, Stage
+from vallum.errors import UserError
+from vallum.gather import STAGED_SESSION, run_check, run_staged
+from vallum.process import ended_by_signals
+from vallum.progress import say
+from vallum_checks import CHECKS
+
+OWN_SESSIONS = {
+    "pipeline": "everything that applies, in parallel, then the gate and the report (the default)",
+    "plan": "what would run and what would not, and why; writes .vallum/plan.json",
+    "gate": "judge the outcomes that are there, write verdict and reports",
+    STAGED_SESSION: "bring the services up, log in, attack them with ZAP and schemathesis, take them down",
+    "stage": "bring the staged deployment up and leave it",
+    "unstage": "take the staged deployment down",
+    "tools": "build every tool's environment ahead (cached, from hashed locks)",
+}
+
+
+def register(names: Iterable[str] | None = None) -> None:
+    """Make the sessions. A name that exists already is refused: nox itself would replace it and only warn."""
+    wanted = dict(OWN_SESSIONS)
+    taken = [name for name in (*wanted, *(c.id for c in CHECKS)) if name in nox.registry.get()]
+    if taken:
+        raise UserError(
+            f"this noxfile already has a session named {taken[0]!r}",
+            "rename it: vallum's sessions keep their names, or a replaced check would pass unseen",
+        )
+    nox.options.error_on_missing_interpreters = True
+    bodies: dict[str, tuple[str, tuple[str, ...], Callable[[nox.Session], None]]] = {
+        name: (summary, (), _own(name)) for name, summary in wanted.items()
+    }
+    for check in CHECKS:
+        if check.stage is not Stage.STAGED:
+            bodies[check.id] = (check.summary, (check.stage, *check.tags), _check(check))
+    staged_tags = {tag for check in CHECKS if check.stage is Stage.STAGED for tag in (check.stage, *check.tags)}
+    for name, (summary, tags, body) in bodies.items():
+        if names is not None and name not in set(names):
+            continue
+        body.__doc__ = summary
+        body.__name__ = name
+        nox.session(
+            body,
+            name=name,
+            python=False,
+            venv_backend="none",
+            default=name == "pipeline",
+            tags=sorted(staged_tags) if name == STAGED_SESSION else list(tags),
+            allow_parallel=name not in {"pipeline", "gate", "plan"},
+        )
+
+
+def _root(session: nox.Session) -> Path:
+    return Path(os.environ.get("VALLUM_ROOT") or session.invoked_from)
+
+
+def _own(name: str) -> Callable[[nox.Session], None]:
+    def body(session: nox.Session) -> None:
+        from vallum import commands
+
+        with ended_by_signals():
+            try:
+                if name == STAGED_SESSION:
+                    run_staged(_root(session))
+                else:
+                    failed = commands.COMMANDS[name](_root(session), tuple(session.posargs))
+                    if failed:
+                        session.error(failed)
+            except UserError as error:
+                say(f"error: {error.message}")
+                if error.hint:
+                    say(f"hint: {error.hint}")
+                session.error(error.message)
+
+    return body
+
+
+def _check(check: Check) -> Callable[[nox.Session], None]:
+    def body(session: nox.Session) -> None:
+        with ended_by_signals():
+            try:
+                run_check(check, _root(session))
+            except UserError as error:
+                session.error(error.message)
+
+    return body

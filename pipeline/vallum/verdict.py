@@ -1,0 +1,128 @@
+"""The decision as data: what every report, the console and the exit code read, so that they cannot disagree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from functools import cached_property
+
+import msgspec
+
+from vallum.finding import Finding, Rule
+from vallum.outcome import Coverage, Database, Tool
+from vallum.severity import Severity
+
+
+class Status(StrEnum):
+    """`incomplete` is red: something planned could not tell."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    INCOMPLETE = "incomplete"
+
+
+class Disposition(StrEnum):
+    """What the policy makes of a finding. `suppressed`: a marker in the source asked not to see it, and the policy lets it."""
+
+    BLOCKS = "blocks"
+    WARNS = "warns"
+    SUPPRESSED = "suppressed"
+
+
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why the verdict is not a pass, as data and in words. `kind`: `blocked` or `incomplete`; `count` findings for blocked."""
+
+    kind: str
+    text: str
+    check: str = ""
+    service: str = ""
+    severity: str = ""
+    count: int = 0
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A finding and what the policy made of it; `why` names the clause."""
+
+    finding: Finding
+    disposition: Disposition
+    why: str
+
+
+class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One check on one unit (a service or `_`). `status`: completed, incomplete, not-applicable. `reason` for the last two."""
+
+    check: str
+    stage: str
+    unit: str
+    status: str
+    require: str
+    summary: str = ""
+    reason: str = ""
+    tool: Tool | None = None
+    coverage: tuple[Coverage, ...] = ()
+    databases: tuple[Database, ...] = ()
+    notes: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    exit_code: int | None = None
+    started: str = ""
+    seconds: float = 0.0
+    findings: int = 0
+
+
+class NotTested(msgspec.Struct, frozen=True):
+    """An open ring: what nobody looked at in this run, and why. `required`: it made the verdict incomplete."""
+
+    what: str
+    why: str
+    required: bool = False
+
+
+class ServiceVerdict(msgspec.Struct, frozen=True):
+    """The verdict of one service, from the findings attributed to it and the checks on it. Name `` is the rest of the target."""
+
+    name: str
+    path: str
+    status: Status
+    counts: dict[str, int]
+    blocking: int
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dict=True):
+    """What `verdict.json` holds. `findings` are sorted: blocking first, then by severity, check, path and line.
+
+    `scope` is empty for all planned checks, else those that the person selected. `rules` maps `check/rule` to its Rule.
+    Times in seconds and ISO 8601 UTC.
+    """
+
+    status: Status
+    target: str
+    run: str
+    vallum: str
+    started: str
+    commit: str = ""
+    seconds: float = 0.0
+    scope: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    services: tuple[ServiceVerdict, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    not_tested: tuple[NotTested, ...] = ()
+    findings: tuple[Judged, ...] = ()
+    rules: dict[str, Rule] = {}
+    policy: dict[str, str] = {}
+
+    @cached_property
+    def counts(self) -> dict[Disposition, dict[Severity, int]]:
+        """How many findings by disposition and severity; every report takes its numbers from here."""
+        counted = Counter((judged.disposition, judged.finding.severity) for judged in self.findings)
+        return {
+            disposition: {severity: counted[disposition, severity] for severity in Severity}
+            for disposition in Disposition
+        }
+
+    def total(self, disposition: Disposition) -> int:
+        """How many findings have that disposition."""
+        return sum(self.counts[disposition].values())
+
+
+EXIT = {Status.PASS: 0, Status.FAIL: 1, Status.INCOMPLETE: 3}
+"""Exit codes of `vallum` by verdict; 2 is the user's mistake, 4 our bug, 130 interrupted."""

@@ -1,0 +1,1 @@
+"""What vallum fills in: the report's page and the files that `vallum -s init` writes."""
