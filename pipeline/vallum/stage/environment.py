@@ -1,0 +1,63 @@
+"""What a kind of environment gives to the checks that attack it: a Deployment, for as long as the `with` lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from vallum.config import Config
+from vallum.stage.login import Session
+from vallum.stage.redact import Redactor
+from vallum.target import Target
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A staged deployment that is up, ready and logged in.
+
+    `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested.
+    `folder` is the state folder, `logs` the services' log files. `session` is None where no login is configured.
+    `secrets` are the values made for this run; whatever is written goes through `redactor` first.
+    """
+
+    kind: str
+    run_id: str
+    urls: Mapping[str, str]
+    folder: Path
+    logs: Mapping[str, Path]
+    redactor: Redactor = field(repr=False)
+    secrets: Mapping[str, str] = field(repr=False)
+    check_services: Callable[[], None] = field(repr=False)
+    session: Session | None = field(repr=False, default=None)
+
+    def liveness(self) -> None:
+        """Prove that every service runs and that the login still counts: for before, during and after an attack.
+
+        Raises Inconclusive with the reason otherwise.
+        """
+        self.check_services()
+        if self.session is not None:
+            self.session.prove()
+
+    def headers(self) -> dict[str, str]:
+        """The headers of a logged-in request; empty where no login is configured."""
+        return self.session.header() if self.session is not None else {}
+
+
+class Environment(Protocol):
+    """A kind of environment: a module with these two functions, and one line in ENVIRONMENTS."""
+
+    def deploy(self, target: Target, config: Config, run_id: str) -> AbstractContextManager[Deployment]:
+        """Build, start, wait until ready, log in; take everything down when the `with` ends, however it ends.
+
+        Removes first what an earlier run left. Raises UserError for settings that cannot work, Inconclusive for a
+        deployment that does not come up.
+        """
+        ...
+
+    def remove(self, root: Path) -> list[str]:
+        """End what is up, or was left by a killed run, and name it. Raises UserError while a run is using it."""
+        ...

@@ -1,0 +1,349 @@
+"""The kind of environment `process`: each service is a process group of this machine, on a free port of the loopback.
+
+A service gets a private state folder, the environment variables of its table on top of a scrubbed environment, its own
+dependencies, and the label by which a later run finds what a killed one left. Node services run on a copy of their
+folder (their node_modules never appears in the user's tree), the others in it, without writing bytecode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from vallum import artifacts
+from vallum.config import Config, Environment, StagedService
+from vallum.errors import Inconclusive, UserError
+from vallum.process import ended_by_signals, start
+from vallum.stage import leftovers, settings, sockets
+from vallum.stage.environment import Deployment
+from vallum.stage.install import Installed, install
+from vallum.stage.log import Logs
+from vallum.stage.login import log_in
+from vallum.stage.redact import Redactor
+from vallum.target import Target
+
+GRACE = 3.0
+"""Seconds that all services of a level together get between SIGTERM and SIGKILL: their state is thrown away anyway."""
+ATTEMPTS = 3
+"""How often the deployment is begun anew when another program took a port between choosing and using it."""
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What a service under attack may see of our environment: no proxy (it talks to loopback), no cloud settings."""
+_TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
+_NOT_COPIED = shutil.ignore_patterns("node_modules", ".git", ".vallum", ".venv", ".nox")
+
+
+class _PortTaken(Exception):
+    """Another program took a port first."""
+
+
+def stage_folder(root: Path) -> Path:
+    """`.vallum/stage/process`: state.json, the lock, and a folder for each service."""
+    folder = artifacts.folder(root.resolve()) / "stage" / "process"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
+    """See vallum.stage.environment.Environment. Call it in a thread that outlives the `with`: services die with it."""
+    environment = config.environment
+    if environment is None:
+        raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
+    settings.check(environment, target.root)
+    folder = stage_folder(target.root)
+    held = artifacts.locked(folder / "lock", "a staged deployment of this folder is up, or a run is using it")
+    with _signals(), held:
+        _clear(folder)
+        services = {
+            name: install(name, service, target.root / service.directory)
+            for name, service in environment.services.items()
+        }
+        running = _bring_up(target.root, environment, run_id, folder, services)
+        try:
+            yield running.deployment()
+        finally:
+            with _uninterrupted():
+                running.down()
+
+
+def remove(root: Path) -> list[str]:
+    """See vallum.stage.environment.Environment."""
+    folder = stage_folder(root)
+    owner = _state(folder).get("owner", {})
+    pid = owner.get("pid", 0)
+    ended = []
+    if pid and leftovers.started(pid) == owner.get("started"):
+        if not owner.get("detached"):
+            raise UserError("a run is using the staged deployment", "wait for it, or end it with Ctrl-C")
+        os.kill(pid, signal.SIGTERM)
+        ended = list(_state(folder).get("services", {}))
+        deadline = time.monotonic() + 30
+        while leftovers.started(pid) == owner.get("started") and time.monotonic() < deadline:
+            time.sleep(0.05)
+    with artifacts.locked(folder / "lock", "the staged deployment does not end"):
+        return sorted({*ended, *_clear(folder)})
+
+
+def _bring_up(
+    root: Path, environment: Environment, run_id: str, folder: Path, services: dict[str, Installed]
+) -> _Running:
+    for attempt in range(1, ATTEMPTS + 1):
+        running = _Running(root, environment, run_id, folder, services)
+        try:
+            running.up()
+            return running
+        except _PortTaken as error:
+            with _uninterrupted():
+                running.down()
+            if attempt == ATTEMPTS:
+                raise Inconclusive(f"a port was taken {ATTEMPTS} times: {error}") from None
+        except BaseException:
+            with _uninterrupted():
+                running.down()
+            raise
+    raise AssertionError("unreachable")
+
+
+class _Running:
+    """The processes of one deployment."""
+
+    def __init__(
+        self, root: Path, environment: Environment, run_id: str, folder: Path, installed: dict[str, Installed]
+    ) -> None:
+        self._root = root
+        self._environment = environment
+        self._run_id = run_id
+        self._folder = folder
+        self._installed = installed
+        self._ports = dict(zip(environment.services, sockets.free_ports(len(environment.services)), strict=True))
+        self._urls = {name: f"http://{sockets.LOOPBACK}:{port}" for name, port in self._ports.items()}
+        self._secrets = {name: secrets.token_urlsafe(24) for name in environment.secrets}
+        self._redactor = Redactor()
+        for secret in self._secrets.values():
+            self._redactor.add(secret)
+        self._logs = Logs(self._redactor)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._levels = settings.levels(environment.services)
+
+    def up(self) -> None:
+        """Start level by level; all of a level at once. Raises _PortTaken, UserError or Inconclusive."""
+        self._write_state()
+        for level in self._levels:
+            for name in level:
+                self._launch(name, self._environment.services[name])
+                self._write_state()
+            for name in level:
+                self._await(name)
+
+    def deployment(self) -> Deployment:
+        """Log in, where configured, and say what is up."""
+        login = self._environment.login
+        session = log_in(login, self._urls, self._secrets, self._redactor) if login is not None else None
+        return Deployment(
+            kind="process",
+            run_id=self._run_id,
+            urls=self._urls,
+            folder=self._folder,
+            logs={name: self._folder / name / "log.txt" for name in self._environment.services},
+            redactor=self._redactor,
+            secrets=self._secrets,
+            check_services=self.check,
+            session=session,
+        )
+
+    def _launch(self, name: str, service: StagedService) -> None:
+        own = self._folder / name
+        shutil.rmtree(own, ignore_errors=True)
+        for each in ("state", "tmp"):
+            (own / each).mkdir(parents=True)
+        cwd = self._root / service.directory
+        installed = self._installed[name]
+        if service.runtime == "node":
+            cwd = shutil.copytree(cwd, own / "app", symlinks=True, ignore=_NOT_COPIED)
+            if installed.modules is not None:
+                (cwd / "node_modules").symlink_to(installed.modules)
+        values = {
+            "port": str(self._ports[name]),
+            "state": str(own / "state"),
+            "python": str(installed.python),
+            **{f"url.{other}": url for other, url in self._urls.items()},
+            **{f"secret.{key}": value for key, value in self._secrets.items()},
+        }
+        key = f"environment.services.{name}"
+        command = [settings.fill(word, f"{key}.command", values) for word in service.command]
+        environment = self._base_environment(own, installed)
+        environment |= {
+            variable: settings.fill(value, f"{key}.env.{variable}", values) for variable, value in service.env.items()
+        }
+        environment[leftovers.LABEL] = str(self._folder)
+        with self._logs.pipe(name, own / "log.txt") as out:
+            self._processes[name] = start(command, cwd=cwd, env=environment, stdout=out)
+
+    def _base_environment(self, own: Path, installed: Installed) -> dict[str, str]:
+        environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        environment |= {
+            "HOME": str(own / "state"),
+            "TMPDIR": str(own / "tmp"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONUTF8": "1",
+        }
+        if installed.bin is not None:
+            environment["PATH"] = f"{installed.bin}{os.pathsep}{environment.get('PATH', os.defpath)}"
+        return environment
+
+    def _await(self, name: str) -> None:
+        """Wait until the service answers. The death of any service is seen within about 50 ms."""
+        ready = self._environment.services[name].ready
+        port = self._ports[name]
+        deadline = time.monotonic() + ready.seconds
+        status = 0
+        while time.monotonic() < deadline:
+            self.check(starting=True)
+            status = sockets.get_status(port, ready.path, min(deadline, time.monotonic() + 5), self._tick)
+            if 200 <= status < 300:
+                self._check_listeners(name, port)
+                return
+            time.sleep(0.03)
+        answer = f"answered {status}" if status else "did not answer"
+        raise Inconclusive(
+            f"the service {name} was not ready within {ready.seconds:g} s: GET {ready.path} {answer}",
+            self._logs.tail(name),
+        )
+
+    def _tick(self) -> None:
+        self.check(starting=True)
+
+    def _check_listeners(self, name: str, port: int) -> None:
+        """The port must be our service's, not a quicker program's, and must not be open to the network."""
+        listening = sockets.listeners(port)
+        for each in listening:
+            if not each.loopback:
+                raise UserError(
+                    f"the service {name} listens on {each.address}:{port}, open to the network while it is attacked",
+                    f"make environment.services.{name} listen on 127.0.0.1",
+                )
+        if listening:
+            pids = [seen.pid for seen in leftovers.labelled(self._folder)]
+            if not any(sockets.held_by(each, pids) for each in listening):
+                raise _PortTaken(f"port {port} of {name} belongs to another program")
+
+    def check(self, starting: bool = False) -> None:
+        """Raise Inconclusive, with the end of the log, where a service has ended."""
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code is None:
+                continue
+            tail = self._logs.tail(name)
+            if starting and _TAKEN.search(tail):
+                raise _PortTaken(f"{name} could not listen on port {self._ports[name]}")
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "it printed nothing")
+            when = "during its start" if starting else "while it was in use"
+            raise Inconclusive(f"the service {name} {how} {when}: {last[:300]}", tail)
+
+    def down(self) -> None:
+        """End all groups in reverse order, then whatever left its group; keep the logs only. Safe to call twice."""
+        for level in reversed(self._levels):
+            leftovers.end_groups([self._processes[name] for name in level if name in self._processes], GRACE)
+        leftovers.end(leftovers.labelled(self._folder), 1.0)
+        self._logs.close()
+        _forget(self._folder, self._environment.services)
+
+    def _write_state(self) -> None:
+        """Which processes are ours: no secret, no environment variable."""
+        services = {
+            name: {
+                "port": self._ports[name],
+                "pid": self._processes[name].pid if name in self._processes else 0,
+                "started": leftovers.started(self._processes[name].pid) if name in self._processes else "",
+            }
+            for name in self._environment.services
+        }
+        owner = {
+            "pid": os.getpid(),
+            "started": leftovers.started(os.getpid()),
+            "detached": os.environ.get("VALLUM_DETACHED") == "1",
+        }
+        state = {"run": self._run_id, "kind": "process", "owner": owner, "services": services}
+        path = self._folder / "state.json"
+        artifacts.write(path, json.dumps(state, indent=1).encode())
+        path.chmod(0o600)
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    """What state.json says; empty where there is none or it is not ours to understand."""
+    try:
+        state = json.loads(artifacts.read(folder / "state.json", 1 << 20))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _clear(folder: Path) -> list[str]:
+    """End what a killed run left and remove its folders; returns the names of its services. The lock must be held."""
+    state = _state(folder)
+    services = state.get("services", {})
+    left = leftovers.labelled(folder)
+    known = {seen.pid for seen in left}
+    for facts in services.values():
+        pid = facts.get("pid", 0)
+        if pid and pid not in known and facts.get("started") and leftovers.started(pid) == facts["started"]:
+            left.append(leftovers.Seen(pid, pid, facts["started"]))
+    leftovers.end(left, GRACE)
+    _forget(folder, services)
+    return sorted(services)
+
+
+def _forget(folder: Path, services: Any) -> None:
+    """Remove the state of the services, which may hold what they were given in confidence; then state.json."""
+    for name in services:
+        for each in ("state", "tmp", "app"):
+            shutil.rmtree(folder / name / each, ignore_errors=True)
+    (folder / "state.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP as KeyboardInterrupt, where we are in the main thread (elsewhere handlers cannot be set)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with ended_by_signals():
+        yield
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C waits until the (bounded) teardown is done, and then counts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {
+        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+    if came:
+        raise KeyboardInterrupt(signal.Signals(came[0]).name)

@@ -1,0 +1,109 @@
+"""What the `[environment]` table means: everything that can be wrong with it is said before anything is started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from vallum.config import Environment, Login, StagedService
+from vallum.errors import UserError
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_PATH = re.compile(r"/[!-~]*")
+"""Printable ASCII only: nothing that could break out of a request line."""
+_PLACES = "{port} {state} {python} {url.NAME} {secret.NAME}"
+
+
+def check(environment: Environment, root: Path) -> None:
+    """Raise UserError, with the key, for whatever is wrong with the table: names, paths, placeholders, order."""
+    if not environment.services:
+        raise UserError("[environment] has no services", "add [environment.services.NAME], or remove [environment]")
+    names = {**{f"url.{name}": "" for name in environment.services}, **_secret_names(environment)}
+    for name, service in environment.services.items():
+        _check_service(name, service, root, names)
+    levels(environment.services)
+    if environment.login is not None:
+        _check_login(environment.login, environment, names)
+
+
+def _secret_names(environment: Environment) -> dict[str, str]:
+    return {f"secret.{name}": "" for name in environment.secrets}
+
+
+def _check_service(name: str, service: StagedService, root: Path, names: dict[str, str]) -> None:
+    key = f"environment.services.{name}"
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{key}: a service's name has letters, digits, `-`, `_` and `.` only", "rename the service")
+    folder = root / service.directory
+    if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{key}.directory: there is no folder {service.directory!r}", "name one, relative to the root")
+    if not service.command:
+        raise UserError(f"{key}.command is empty", 'such as command = ["python", "app.py"]')
+    for option, value in (("install", service.install), ("openapi", service.openapi)):
+        if value and not (folder / value).is_file():
+            raise UserError(f"{key}.{option}: there is no file {value!r} in {service.directory}", "correct the path")
+    if not _PATH.fullmatch(service.ready.path):
+        raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
+    known = {**names, "port": "", "state": "", "python": ""}
+    for number, word in enumerate(service.command):
+        fill(word, f"{key}.command[{number}]", known)
+    for variable, value in service.env.items():
+        if not variable or "=" in variable or "\0" in variable + value:
+            raise UserError(f"{key}.env: {variable!r} cannot be an environment variable", "rename it")
+        fill(value, f"{key}.env.{variable}", known)
+
+
+def _check_login(login: Login, environment: Environment, names: dict[str, str]) -> None:
+    key = "environment.login"
+    if login.service not in environment.services:
+        raise UserError(
+            f"{key}.service: there is no service `{login.service}`", f"known: {', '.join(sorted(environment.services))}"
+        )
+    for option, value in (("path", login.path), ("probe", login.probe)):
+        if not _PATH.fullmatch(value):
+            raise UserError(f"{key}.{option}: {value!r} is not a path", "begin it with a slash")
+    for field, value in login.json.items():
+        fill(value, f"{key}.json.{field}", names)
+    if "{token}" not in login.value:
+        raise UserError(f"{key}.value has no {{token}}", 'such as value = "Bearer {token}"')
+
+
+def fill(text: str, key: str, values: Mapping[str, str]) -> str:
+    """`text` with its placeholders replaced. Raises UserError with `key` for one that is not in `values`."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in values:
+            return values[name]
+        if name.startswith("secret."):
+            hint = f'add {name[7:]} = "generate" to [environment.secrets]'
+        else:
+            hint = f"the placeholders are {_PLACES}"
+        raise UserError(f"{key}: unknown placeholder {{{name}}}", hint)
+
+    return PLACEHOLDER.sub(value, text)
+
+
+def levels(services: Mapping[str, StagedService]) -> list[tuple[str, ...]]:
+    """The order of start: a level depends only on those before it. Raises UserError for an unknown name or a cycle."""
+    for name, service in services.items():
+        for other in service.depends_on:
+            if other not in services:
+                raise UserError(
+                    f"environment.services.{name}.depends-on: there is no service `{other}`",
+                    f"known: {', '.join(sorted(services))}",
+                )
+    order: list[tuple[str, ...]] = []
+    done: set[str] = set()
+    while len(done) < len(services):
+        level = tuple(
+            name for name, service in services.items() if name not in done and done.issuperset(service.depends_on)
+        )
+        if not level:
+            rest = ", ".join(sorted(set(services) - done))
+            raise UserError(f"environment.services: depends-on goes round in a circle among {rest}", "break the circle")
+        order.append(level)
+        done.update(level)
+    return order
