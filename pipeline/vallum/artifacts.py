@@ -52,7 +52,9 @@ def folder(root: Path) -> Path:
         if not ignore.exists():
             ignore.write_text("*\n", "utf-8")
     except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror}", "give the folder to the user who runs vallum") from None
+        raise UserError(
+            f"cannot write to {path}: {error.strerror}", "give the folder to the user who runs vallum"
+        ) from None
     return path
 
 

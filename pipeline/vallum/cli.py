@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-l", "--list", action="store_true", help="list the sessions")
     parser.add_argument("-s", "--sessions", nargs="+", metavar="NAME", default=[], help="sessions or checks to run")
     parser.add_argument("-t", "--tags", nargs="+", metavar="TAG", default=[], help="checks with one of these tags")
-    parser.add_argument("--no-gate", action="store_true", help="with -s or -t: gather outcomes of the plan, judge nothing")
+    parser.add_argument(
+        "--no-gate", action="store_true", help="with -s or -t: gather outcomes of the plan, judge nothing"
+    )
     parser.add_argument("--version", action="version", version=f"vallum {__version__}")
     return parser
 
@@ -86,7 +88,7 @@ def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
 
 
 def _list(root: Path) -> int:
-    """nox prints the list; this process becomes it."""
+    """Nox prints the list; this process becomes it."""
     os.environ |= {"VALLUM_ROOT": str(root), "PYTHONSAFEPATH": "1", "NOX_SCRIPT_MODE": "none"}
     noxfile = Path(__file__).parent / "_noxfile.py"
     os.execv(sys.executable, [sys.executable, "-m", "nox", "--noxfile", str(noxfile), "-l"])  # noqa: S606 - no shell
@@ -110,7 +112,7 @@ def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
     if len(own) > 1 or (own and checks):
         raise UserError(f"`{own[0]}` runs alone", "call vallum once for each")
     run_id = os.environ["VALLUM_RUN"] = secrets.token_hex(8)
-    if own and own[0] not in {"gate"}:
+    if own and own[0] != "gate":
         failed = commands.COMMANDS[own[0]](root, tuple(after))
         if failed:
             print(f"error: {failed}", file=sys.stderr)

@@ -31,7 +31,9 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     for check in made.checks:
         units = "" if check.units in ((), ("_",)) else f" ({', '.join(check.units)})"
         optional = " [optional]" if check.require == "optional" else ""
-        say(f"  {check.check:<16} {check.summary + units + optional if check.units else 'not planned: ' + check.reason}")
+        say(
+            f"  {check.check:<16} {check.summary + units + optional if check.units else 'not planned: ' + check.reason}"
+        )
     return ""
 
 
@@ -93,6 +95,7 @@ def unstage(root: Path, _selected: tuple[str, ...]) -> str:
 
 
 def scope(selected: tuple[str, ...]) -> tuple[str, ...]:
+    """The checks that a selection of checks and sessions names; UserError for an unknown one."""
     known = {check.id for check in CHECKS}
     if gather.STAGED_SESSION in selected:
         staged = [check.id for check in CHECKS if gather.session_of(check) == gather.STAGED_SESSION]

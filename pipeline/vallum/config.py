@@ -90,7 +90,7 @@ class Login(_Table, frozen=True, kw_only=True):
     path: str
     method: str = "POST"
     json: dict[str, str] = {}
-    token: str = "access_token"
+    token: str = "access_token"  # noqa: S105 - the name of a field
     header: str = "Authorization"
     value: str = "Bearer {token}"
     probe: str
@@ -198,5 +198,17 @@ def _unknown(path: Path, text: str, word: str, known: frozenset[str], what: str)
 
 
 def _all_keys() -> frozenset[str]:
-    tables = [Config, Project, Service, Advisories, CheckSettings, Policy, Ready, StagedService, Login, Environment, Zap]
+    tables: list[type[msgspec.Struct]] = [
+        Config,
+        Project,
+        Service,
+        Advisories,
+        CheckSettings,
+        Policy,
+        Ready,
+        StagedService,
+        Login,
+        Environment,
+        Zap,
+    ]
     return frozenset(field.encode_name for table in tables for field in msgspec.structs.fields(table))

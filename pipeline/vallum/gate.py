@@ -33,9 +33,7 @@ Outcomes = Mapping[tuple[str, str], Outcome]
 
 def dispose(policy: Policy, finding: Finding) -> Judged:
     """What the policy makes of one finding, and by which clause."""
-    blocks = (
-        policy.unknown == "block" if finding.severity is Severity.UNKNOWN else finding.severity in policy.block
-    )
+    blocks = policy.unknown == "block" if finding.severity is Severity.UNKNOWN else finding.severity in policy.block
     clause = f"policy: {finding.severity} {'blocks' if blocks else 'does not block'}"
     if finding.suppression is not None and policy.suppressions == "count":
         return Judged(finding, Disposition.SUPPRESSED, f"{finding.suppression.by} in the source")
@@ -184,7 +182,5 @@ def _services(plan: Plan, judged: list[Judged], incomplete: set[str]) -> tuple[S
             status = Status.FAIL
         elif name in incomplete or "" in incomplete:
             status = Status.INCOMPLETE
-        verdicts.append(
-            ServiceVerdict(name, path, status, {str(s): counts[name][s] for s in Severity}, blocking[name])
-        )
+        verdicts.append(ServiceVerdict(name, path, status, {str(s): counts[name][s] for s in Severity}, blocking[name]))
     return tuple(verdicts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import secrets
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def now() -> str:
     """The time in ISO 8601, UTC, whole seconds."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def make(checks: Iterable[Check], target: Target, config: Config, scope: tuple[str, ...] = ()) -> Plan:

@@ -23,10 +23,13 @@ GRACE = 5.0
 MAX_FILE = 1 << 30
 """Bytes any one file written by a tool may have (RLIMIT_FSIZE): a runaway report ends the tool, not the disk."""
 PASSED_ON = frozenset(
-    """PATH HOME USER LANG LC_ALL LC_CTYPE TZ TMPDIR JAVA_HOME XDG_CACHE_HOME XDG_RUNTIME_DIR
-    SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS PIP_CERT
-    HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy ALL_PROXY all_proxy
-    DOCKER_HOST CONTAINER_HOST DOCKER_CONFIG KUBECONFIG ZAP_HOME VALLUM_CACHE""".split()
+    (
+        *("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "JAVA_HOME", "XDG_CACHE_HOME"),
+        *("XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"),
+        *("NODE_EXTRA_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+        *("ALL_PROXY", "all_proxy", "DOCKER_HOST", "CONTAINER_HOST", "DOCKER_CONFIG", "KUBECONFIG"),
+        *("ZAP_HOME", "VALLUM_CACHE"),
+    )
 )
 """What a tool may see of our environment. Tokens and cloud keys of the CI are not among it (trivy-action, March 2026)."""
 INSTALLER_PREFIXES = ("UV_", "PIP_", "NPM_CONFIG_", "npm_config_", "MAVEN_")
@@ -101,9 +104,9 @@ def start(
     For servers; the caller ends it with `stop`. Raises Inconclusive when it cannot be started.
     """
     stdout.parent.mkdir(parents=True, exist_ok=True)
-    with stdout.open("wb") as out, (stderr.open("wb") if stderr else contextlib.nullcontext()) as err:
+    with stdout.open("wb") as out, stderr.open("wb") if stderr else contextlib.nullcontext() as err:
         try:
-            return subprocess.Popen(  # noqa: S603 - argv list, never a shell
+            return subprocess.Popen(
                 list(argv),
                 cwd=cwd,
                 env=dict(env),

@@ -78,7 +78,7 @@ def guarded(check: Check, ctx: Context, body: Callable[[Context], Outcome]) -> O
         return Incomplete(error.reason)
     except UserError as error:
         return Incomplete(f"{error.message} ({error.hint})" if error.hint else error.message)
-    except (Exception, SystemExit) as error:  # a library may call sys.exit(0), which nox would count as success
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a library may call sys.exit(0), which nox would count as success
         ctx.log.append(traceback.format_exc())
         return Incomplete(f"a bug in vallum's check {check.id}: {type(error).__name__}: {error}"[:500])
 
@@ -158,10 +158,11 @@ def _portable(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
     """The command without this machine's folders: to be read and repeated elsewhere, and the same in every run."""
     places = {str(ctx.raw): "raw", str(ctx.scratch): "$TMPDIR", str(ctx.target.root): "."}
     portable = []
-    for number, part in enumerate(argv):
+    for number, given in enumerate(argv):
+        part = Path(given).name if number == 0 else given
         for place, name in places.items():
             part = part.replace(place, name)
-        portable.append(Path(part).name if number == 0 else part)
+        portable.append(part)
     return tuple(portable)
 
 
@@ -186,7 +187,9 @@ def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...]) -> list
             service = ctx.target.service_of(location.path)
         completed.append(
             fingerprint.mask(
-                msgspec.structs.replace(finding, location=location, service=service, checks=finding.checks or (check.id,))
+                msgspec.structs.replace(
+                    finding, location=location, service=service, checks=finding.checks or (check.id,)
+                )
             )
         )
     return fingerprint.identify(completed)
@@ -203,4 +206,3 @@ def _line(target: Target, cache: dict[str, list[str]], location: Location) -> st
             cache[location.path] = []
     lines = cache[location.path]
     return lines[location.line - 1].strip()[:MAX_SNIPPET] if 0 < location.line <= len(lines) else ""
-

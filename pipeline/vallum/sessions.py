@@ -52,8 +52,7 @@ def register(names: Iterable[str] | None = None) -> None:
             continue
         body.__doc__ = summary
         body.__name__ = name
-        nox.session(
-            body,
+        make = nox.session(
             name=name,
             python=False,
             venv_backend="none",
@@ -61,6 +60,7 @@ def register(names: Iterable[str] | None = None) -> None:
             tags=sorted(staged_tags) if name == STAGED_SESSION else list(tags),
             allow_parallel=name not in {"pipeline", "gate", "plan"},
         )
+        make(body)
 
 
 def _root(session: nox.Session) -> Path:

@@ -39,7 +39,9 @@ class Target:
     excluded: dict[str, int] = field(default_factory=dict)
     commit: str = ""
 
-    def select(self, *suffixes: str, names: tuple[str, ...] = (), where: Callable[[str], bool] | None = None) -> list[str]:
+    def select(
+        self, *suffixes: str, names: tuple[str, ...] = (), where: Callable[[str], bool] | None = None
+    ) -> list[str]:
         """Files whose name ends in one of `suffixes` or matches one of the glob `names`, filtered by `where`."""
         return [
             path
@@ -56,7 +58,7 @@ class Target:
         best = ""
         depth = -1
         for service in self.services:
-            inside = service.path == "." or path == service.path or path.startswith(service.path + "/")
+            inside = service.path in {".", path} or path.startswith(service.path + "/")
             if inside and len(service.path) > depth:
                 best, depth = service.name, len(service.path)
         return best
