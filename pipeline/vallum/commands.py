@@ -24,8 +24,9 @@ POLL = 0.05
 
 
 def plan_command(root: Path, selected: tuple[str, ...]) -> str:
-    """Write the plan and show it."""
-    made, target, _ = gather.make_plan(root, scope(selected))
+    """Write the plan and show it; with `--json` the sessions that it needs go to stdout, as the list of a CI matrix."""
+    as_json = "--json" in selected
+    made, target, _ = gather.make_plan(root, scope(tuple(name for name in selected if name != "--json")))
     services = ", ".join(service.name for service in target.services) or "none found"
     say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
     for check in made.checks:
@@ -34,7 +35,15 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
         say(
             f"  {check.check:<16} {check.summary + units + optional if check.units else 'not planned: ' + check.reason}"
         )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(_sessions(made)).decode() + "\n")
     return ""
+
+
+def _sessions(made: plan.Plan) -> list[str]:
+    """The nox sessions that run the plan, those that take longest first."""
+    planned = {p.check for p in made.planned()}
+    return list(dict.fromkeys(gather.session_of(check) for check in CHECKS if check.id in planned))
 
 
 def pipeline(root: Path, selected: tuple[str, ...]) -> str:
@@ -45,9 +54,8 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
         began = time.monotonic()
         plan_command(root, selected)
         made = plan.load(root)
-        planned = {p.check for p in made.planned()}
-        names = list(dict.fromkeys(gather.session_of(check) for check in CHECKS if check.id in planned))
-        say(f"running {len(planned)} checks")
+        names = _sessions(made)
+        say(f"running {len(made.planned())} checks")
         if names:
             _run_sessions(root, made.run, names)
         return _conclude(root, made, time.monotonic() - began)
@@ -170,6 +178,20 @@ def last_verdict(root: Path) -> Verdict:
     return msgspec.json.decode(artifacts.read(root / artifacts.FOLDER / "verdict.json"), type=Verdict)
 
 
+def init(root: Path, arguments: tuple[str, ...]) -> str:
+    """Write a first vallum.toml and workflow."""
+    from vallum import init as writes
+
+    return writes.init(root, arguments)
+
+
+def explain(root: Path, arguments: tuple[str, ...]) -> str:
+    """Say all there is to say of one finding."""
+    from vallum import explain as explains
+
+    return explains.explain(root, arguments)
+
+
 COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "plan": plan_command,
     "pipeline": pipeline,
@@ -177,4 +199,6 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "tools": tools,
     "stage": stage,
     "unstage": unstage,
+    "init": init,
+    "explain": explain,
 }

@@ -27,6 +27,8 @@ OWN_SESSIONS = {
     "stage": "bring the staged deployment up and leave it",
     "unstage": "take the staged deployment down",
     "tools": "build every tool's environment ahead (cached, from hashed locks)",
+    "init": "write a commented vallum.toml and a GitHub workflow from what is found; overwrites nothing",
+    "explain": "one finding in full: `-- ID`",
 }
 
 
