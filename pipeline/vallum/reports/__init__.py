@@ -1,0 +1,70 @@
+"""The reports of a verdict: one file a format, and REPORTS names them all.
+
+A report is a function of the verdict and the target's root that returns files: path below `.vallum/report/` to content.
+It decides nothing and counts nothing of its own; it raises Inconclusive, with a sentence, where there is nothing to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from vallum import artifacts
+from vallum.errors import Inconclusive
+from vallum.reports import findings, html, junit, markdown, sarif, sbom
+from vallum.verdict import Verdict
+
+FOLDER = "report"
+Report = Callable[[Verdict, Path], dict[str, bytes]]
+
+REPORTS: dict[str, Report] = {
+    "findings.json": findings.render,
+    "junit.xml": junit.render,
+    "summary.md": markdown.render,
+    "vallum.sarif": sarif.render,
+    "index.html": html.render,
+    "sbom.cdx.json": sbom.render,
+}
+"""By main file, the quick and simple ones first."""
+
+
+class Written(NamedTuple):
+    """One file of the report; `error` says why it is not there."""
+
+    path: Path
+    error: str | None = None
+
+
+def write_all(verdict: Verdict, root: Path) -> list[Written]:
+    """Write every report of the verdict to `.vallum/report/`. Files of an earlier run go first, so that none is stale.
+
+    A report that fails is said (`error`) and never loses the others, nor the verdict, which was written before.
+    """
+    folder = artifacts.folder(root) / FOLDER
+    written: list[Written] = []
+    clear(folder)
+    for name, report in REPORTS.items():
+        try:
+            for path, data in report(verdict, root).items():
+                artifacts.write(folder / path, data)
+                written.append(Written(folder / path))
+        except Inconclusive as error:
+            written.append(Written(folder / name, error.reason))
+        except Exception as error:  # noqa: BLE001 - a bug in one format must not cost the person the others; it is said
+            written.append(Written(folder / name, f"{type(error).__name__}: {error}"))
+    return written
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run wrote there; what is not ours stays."""
+    for name in REPORTS:
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+    split = folder / sarif.FOLDER
+    if split.is_symlink():
+        split.unlink()
+    elif split.is_dir():
+        shutil.rmtree(split)

@@ -1,0 +1,200 @@
+"""`index.html`: one self-contained page for whoever has to decide or to repair. No network request, and a strict CSP.
+
+The page is complete without its script, which only filters. What came from outside is escaped by Jinja2 (autoescape on),
+stripped of control characters, and cut where one finding could make the page unusable; nothing of it reaches a script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vallum.finding import Finding
+from vallum.reports import text
+from vallum.severity import Severity
+from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
+
+MOST = 2_000
+"""Findings shown, worst first: a page of 2,000 opens in a second or two, one of 20,000 does not. The rest is counted."""
+EVIDENCE = 4_000
+"""Characters of one excerpt, request or response."""
+ALL_EVIDENCE = 4_000_000
+"""Characters of evidence of all findings together."""
+MISSED = 200
+LISTED = 500
+STAGE_TITLE = {"source": "Source", "dependencies": "Dependencies", "images": "Images", "staged": "Staged deployment"}
+CWE = "https://cwe.mitre.org/data/definitions/"
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """One ring of defence: `state` is closed, breached, unproved or open; `text` says it in words."""
+
+    stage: str
+    title: str
+    state: str
+    text: str
+    radius: int
+
+
+def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
+    """`{"index.html": …}`."""
+    del root
+    import jinja2
+
+    folder = resources.files("vallum_templates") / "report"
+    style = (folder / "style.css").read_text("utf-8")
+    script = (folder / "report.js").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
+    template = environment.from_string((folder / "index.html.j2").read_text("utf-8"))
+    page = template.generate(
+        verdict=verdict, style=style, script=script, style_hash=sha256(style), script_hash=sha256(script), **data(verdict)
+    )
+    return {"index.html": text.to_bytes(page)}
+
+
+def sha256(source: str) -> str:
+    """The hash of an inline style or script as a Content-Security-Policy has it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
+
+
+def data(verdict: Verdict) -> dict[str, Any]:
+    """What the template shows, apart from the verdict itself."""
+    shown = verdict.findings[:MOST]
+    stages = {check.check: check.stage for check in verdict.checks}
+    budget = [ALL_EVIDENCE]
+    checks = sorted(verdict.checks, key=lambda check: (check.status == "completed", _stage_order(check.stage)))
+    return {
+        "headline": text.HEADLINE[verdict.status],
+        "tally": text.tally(verdict),
+        "rings": rings(verdict),
+        "severities": [
+            (str(severity), {str(key): verdict.counts[key][severity] for key in Disposition}) for severity in Severity
+        ],
+        "checks": [_check(check) for check in checks],
+        "cards": [_card(verdict, judged, stages, budget) for judged in shown],
+        "not_shown": len(verdict.findings) - len(shown),
+        "facets": _facets(shown, stages),
+        "listed": LISTED,
+        "not_tested": sorted(verdict.not_tested, key=lambda each: not each.required),
+        "services": sorted(
+            verdict.services, key=lambda each: (each.status is Status.PASS, -each.blocking, not each.name, each.name)
+        ),
+        "stage_title": STAGE_TITLE,
+    }
+
+
+def rings(verdict: Verdict) -> list[Ring]:
+    """The rings from the outside in. Closed: every check of it ran whole and nothing blocks."""
+    stage_of = {check.check: check.stage for check in verdict.checks}
+    blocking: Counter[str] = Counter()
+    for judged in verdict.findings:
+        if judged.disposition is Disposition.BLOCKS:
+            for stage in {stage_of.get(check, "") for check in judged.finding.checks}:
+                blocking[stage] += 1
+    drawn = []
+    for number, stage in enumerate(text.STAGES):
+        rows = [check for check in verdict.checks if check.stage == stage and check.status != "not-applicable"]
+        whole = sum(row.status == "completed" for row in rows)
+        red = any(row.status == "incomplete" and row.require == "required" for row in rows)
+        ran = f"{whole} of {text.count(len(rows), 'run')} whole"
+        if blocking[stage]:
+            state, words = "breached", f"{text.count(blocking[stage], 'finding')} {_agree(blocking[stage])}; {ran}"
+        elif red:
+            state, words = "unproved", f"could not tell; {ran}"
+        elif not whole:
+            state, words = "open", "not tested" if not rows else f"not tested; {ran}"
+        elif whole < len(rows):
+            state, words = "open", f"in part not tested; {ran}"
+        else:
+            state, words = "closed", f"nothing blocks; {ran}"
+        drawn.append(Ring(stage, STAGE_TITLE[stage], state, words, 86 - 21 * number))
+    return drawn
+
+
+def _agree(number: int) -> str:
+    return "blocks" if number == 1 else "block"
+
+
+def _check(check: CheckResult) -> dict[str, Any]:
+    expected = sum(each.expected for each in check.coverage)
+    missed = [each for part in check.coverage for each in part.missed]
+    unlisted = sum(each.expected - each.seen for each in check.coverage) - len(missed[:MISSED])
+    return {
+        "it": check,
+        "name": text.unit(check),
+        "stage": STAGE_TITLE.get(check.stage, check.stage),
+        "share": sum(each.seen for each in check.coverage) / expected if expected else 0.0,
+        "missed": missed[:MISSED],
+        "unlisted": max(0, unlisted),
+        "command": shlex.join(check.argv),
+    }
+
+
+def _card(verdict: Verdict, judged: Judged, stages: dict[str, str], budget: list[int]) -> dict[str, Any]:
+    finding = judged.finding
+    rule = text.rule_of(verdict, finding)
+    place = finding.location
+    return {
+        "it": finding,
+        "judged": judged,
+        "rule": rule,
+        "title": text.line(rule.name if rule.name != rule.id else finding.message, 200) or finding.rule,
+        "where": text.line(text.where(finding), 300),
+        "operation": text.operation(finding),
+        "stages": _stages(finding, stages),
+        "uri": rule.uri if rule.uri.startswith(("https://", "http://")) else "",
+        "cwe": [(number, f"{CWE}{number}.html") for number in finding.cwe],
+        "snippet": _evidence(place.snippet if place else "", budget),
+        "request": _evidence(finding.exchange.request if finding.exchange else "", budget),
+        "response": _evidence(finding.exchange.response if finding.exchange else "", budget),
+        "fix": finding.fix or rule.help,
+    }
+
+
+def _stages(finding: Finding, stages: dict[str, str]) -> list[str]:
+    return sorted({stages[check] for check in finding.checks if check in stages}, key=_stage_order)
+
+
+def _stage_order(stage: str) -> int:
+    return text.STAGES.index(stage) if stage in text.STAGES else len(text.STAGES)
+
+
+def _evidence(value: str, budget: list[int]) -> str:
+    """`value`, cut to what one finding and all of them may take."""
+    if not value:
+        return ""
+    room = min(EVIDENCE, budget[0])
+    cut = text.plain(value[:room])
+    budget[0] -= len(cut)
+    return cut if len(value) <= room else f"{cut}\n… {len(value) - room:,} more characters in findings.json"
+
+
+def _facets(shown: tuple[Judged, ...], stages: dict[str, str]) -> dict[str, list[tuple[str, int]]]:
+    """For each filter its values among what is shown, and how many findings have them."""
+    severity = Counter(str(each.finding.severity) for each in shown)
+    disposition = Counter(str(each.disposition) for each in shown)
+    check = Counter(name for each in shown for name in each.finding.checks)
+    service = Counter(each.finding.service for each in shown)
+    stage = Counter(name for each in shown for name in _stages(each.finding, stages))
+    return {
+        "sev": [(each, severity[each]) for each in map(str, Severity) if severity[each]],
+        "disp": [(each, disposition[each]) for each in map(str, Disposition) if disposition[each]],
+        "check": sorted(check.items()),
+        "svc": sorted(service.items()),
+        "stage": [(each, stage[each]) for each in text.STAGES if stage[each]],
+    }
+
+
+def _finalize(value: object) -> object:
+    """Whatever the template prints: no control characters. Numbers and markup of our own stay as they are."""
+    return text.plain(value) if type(value) is str or isinstance(value, (Severity, Status, Disposition)) else value

@@ -1,0 +1,214 @@
+"""`vallum.sarif` for code scanning, and one file a category in `sarif/`, which is what to upload where there are many.
+
+A category is `svc/<service>/<check>` and never holds a tag, commit or date; its alerts live from upload to upload. So:
+- a category that could not tell is left out: an upload without results would close its alerts as fixed;
+- a category that ran whole and found nothing is there, empty, which closes the ones that were repaired;
+- a finding of several checks is in the category of the first one only: one weakness, one alert;
+- suppressed findings are left out, or they would open again; so are findings without a file, which GitHub refuses together
+  with the whole upload. What is left out is counted in the run's property bag.
+Limits as GitHub documents them ("SARIF support for code scanning", read 2026): the numbers below.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from vallum.finding import Finding, Rule
+from vallum.finding import Location as Place
+from vallum.reports import text
+from vallum.sarif import model, write
+from vallum.verdict import CheckResult, Disposition, Judged, Verdict
+
+FOLDER = "sarif"
+NAME = "vallum.sarif"
+MAX_RUNS = 20
+"""Runs of a file; with more, the whole file is refused."""
+MAX_RESULTS = 5_000
+"""Results of a run that are kept; which, follows no severity there: we sort and cut."""
+MAX_BYTES = 10_000_000
+"""Bytes of the file after gzip (10 MB)."""
+MAX_NAME = 255
+MAX_DESCRIPTION = 1_024
+MAX_MESSAGE = 2_000
+ALL = "_"
+"""Stands for the service of findings that belong to none."""
+_ADVISORY = re.compile(r"(CVE|GHSA|PYSEC|RUSTSEC|GO|OSV|MAL)-[0-9A-Za-z-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+Category = tuple[str, str]
+
+
+def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
+    """`{"vallum.sarif": …, "sarif/<service>.<check>.sarif": …}`."""
+    del root
+    runs = {category: run for category, run in _runs(verdict)}
+    files = {NAME: fit(list(runs.values()))}
+    for (service, check), run in runs.items():
+        name = f"{FOLDER}/{file_name(service)}.{file_name(check)}.sarif"
+        while name in files:  # two names that differ only in what a file name may not hold
+            name = name.removesuffix(".sarif") + "_.sarif"
+        files[name] = fit([run])
+    return files
+
+
+def fit(runs: list[model.Run]) -> bytes:
+    """A file of the first runs within all limits. What is cut, from the last results of the longest run, is counted."""
+    kept = runs[:MAX_RUNS]
+    if kept and len(runs) > len(kept):
+        kept[0] = _leave_out(kept[0], "categories over 20 runs a file", len(runs) - len(kept))
+    while True:
+        data = write.encode(tuple(kept))
+        size = len(data) if len(data) <= MAX_BYTES else len(gzip.compress(data, 6))
+        if size <= MAX_BYTES:
+            return data
+        longest = max(range(len(kept)), key=lambda number: len(kept[number].results))
+        results = kept[longest].results
+        if len(results) < 2:
+            raise ValueError(f"{len(data)} bytes of SARIF and nothing left to cut")
+        keep = max(1, min(len(results) - 1, int(len(results) * 0.9 * MAX_BYTES / size)))
+        cut = msgspec.structs.replace(kept[longest], results=results[:keep])
+        kept[longest] = _leave_out(cut, "results over 10 MB a file", len(results) - keep)
+
+
+def file_name(name: str) -> str:
+    """A service's or check's name as part of a file name: nothing that leads out of the folder."""
+    return _UNSAFE.sub("_", name).lstrip(".")[:100] or ALL
+
+
+def rule_id(finding: Finding) -> str:
+    """One rule for each rule and severity, because GitHub keeps the score on the rule; an advisory has one score anyhow."""
+    return finding.rule if _ADVISORY.fullmatch(finding.rule) else f"{finding.rule}/{finding.severity}"
+
+
+def _runs(verdict: Verdict) -> Iterable[tuple[Category, model.Run]]:
+    """The runs by category, worst first, empty ones last."""
+    rows: defaultdict[str, list[CheckResult]] = defaultdict(list)
+    for check in verdict.checks:
+        rows[check.check].append(check)
+    found: defaultdict[Category, list[Judged]] = defaultdict(list)
+    for judged in verdict.findings:  # in the order of the verdict: worst first
+        if judged.finding.checks:
+            found[judged.finding.service or ALL, judged.finding.checks[0]].append(judged)
+    services = [*(service.name for service in verdict.services if service.name), ALL]
+    whole = [check for check, results in rows.items() if any(result.unit == text.WHOLE for result in results)]
+    units = [(each.unit, each.check) for each in verdict.checks if each.unit != text.WHOLE]
+    every = dict.fromkeys((*found, *units, *((service, check) for check in whole for service in services)))
+    sound = [category for category in every if _sound(*category, rows[category[1]])]
+    sound_set = frozenset(sound)
+    unsound = Counter(f"{each[1]}: could not tell, its alerts stay" for each in every if each not in sound_set)
+    order = {category: number for number, category in enumerate(found)}
+    uri = write.uris()
+    for number, category in enumerate(sorted(sound, key=lambda each: order.get(each, len(order)))):
+        run = _run(verdict, category, rows[category[1]], found[category], uri)
+        for why, times in unsound.items() if number == 0 else ():
+            run = _leave_out(run, why, times)
+        yield category, run
+
+
+def _sound(service: str, check: str, rows: list[CheckResult]) -> bool:
+    """Whether every run that may find something in this category ran whole."""
+    speaks = [row for row in rows if service != ALL and row.unit in {service, text.WHOLE}] or rows
+    return bool(speaks) and all(row.status == "completed" for row in speaks)
+
+
+def _run(
+    verdict: Verdict, category: Category, rows: list[CheckResult], found: list[Judged], uri: Callable[[str], str]
+) -> model.Run:
+    service, check = category
+    shown = [each for each in found if each.disposition is not Disposition.SUPPRESSED]
+    placed = [each for each in shown if each.finding.location is not None and each.finding.location.path]
+    row = next((row for row in rows if row.unit == service), rows[0])
+    kept = placed[:MAX_RESULTS]
+    rules, index = _rules(verdict, kept)
+    run = model.Run(
+        tool=model.Tool(
+            driver=model.Driver(
+                name=f"vallum {check}",
+                version=row.tool.version if row.tool else "",
+                rules=rules,
+                properties=model.DriverBag(digest=row.tool.digest) if row.tool and row.tool.digest else None,
+            )
+        ),
+        automation_details=model.AutomationDetails(id=f"svc/{file_name(service)}/{file_name(check)}/"),
+        invocations=(model.Invocation(execution_successful=True, start_time_utc=row.started),),
+        results=tuple(_result(each, index[rule_id(each.finding)], uri) for each in kept),
+        properties=model.RunBag(check=check, seconds=row.seconds, coverage=row.coverage, databases=row.databases),
+    )
+    for why, number in (
+        ("suppressed in the source", len(found) - len(shown)),
+        ("no file to show it at", len(shown) - len(placed)),
+        ("results over 5,000 a run", len(placed) - len(kept)),
+    ):
+        run = _leave_out(run, why, number)
+    return run
+
+
+def _rules(verdict: Verdict, found: list[Judged]) -> tuple[tuple[model.Rule, ...], dict[str, int]]:
+    """Rules with every text that GitHub wants, and their indexes."""
+    grouped: dict[str, list[Finding]] = {}
+    for judged in found:
+        grouped.setdefault(rule_id(judged.finding), []).append(judged.finding)
+    rules = []
+    for name, findings in grouped.items():
+        first = findings[0]  # the worst, for an advisory with two severities
+        rule = text.rule_of(verdict, first)
+        title = text.line(rule.name or rule.id, MAX_NAME) or "unnamed rule"
+        description = text.plain(rule.description).strip()[:MAX_DESCRIPTION] or title
+        repair = text.plain(rule.help or first.fix).strip()[:MAX_DESCRIPTION] or description
+        uri = rule.uri if rule.uri.startswith(("https://", "http://")) else ""
+        cwe = tuple(dict.fromkeys(number for finding in findings for number in finding.cwe))
+        precision = first.confidence if first.confidence in {"high", "medium", "low"} else ""
+        full = Rule(id=name[:MAX_NAME], name=title, description=description, help=repair, uri=uri)
+        rules.append(write.descriptor(full, first.severity, cwe, precision))
+    return tuple(rules), {name: number for number, name in enumerate(grouped)}
+
+
+def _result(judged: Judged, index: int, uri: Callable[[str], str]) -> model.Result:
+    """A slim result: evidence stays in the report, the message says enough to act on."""
+    finding = judged.finding
+    parts = (finding.message, text.operation(finding), text.package(finding), finding.fix and f"Repair: {finding.fix}")
+    message = "\n".join(part for part in map(text.plain, filter(None, parts)) if part.strip())[:MAX_MESSAGE]
+    slim = msgspec.structs.replace(
+        finding,
+        rule=rule_id(finding)[:MAX_NAME],
+        message=(message or finding.rule).replace("[", "\\[").replace("]", "\\]"),  # no links: SARIF 3.11.6
+        exchange=None,
+        suppression=None,
+        fix="",
+        aliases=finding.aliases[:10],
+    )
+    result = write.result(slim, index, uri)
+    bag = msgspec.structs.replace(result.properties, disposition=judged.disposition, why=judged.why)
+    place = (_location(finding.location, uri),) if finding.location else ()
+    return msgspec.structs.replace(result, properties=bag, locations=place)
+
+
+def _location(place: Place, uri: Callable[[str], str]) -> model.Location:
+    """A whole region, as GitHub asks: the first line where none is known, and one character where no end is known."""
+    start = max(1, place.line)
+    column = max(1, place.column)
+    return model.Location(
+        physical_location=model.PhysicalLocation(
+            artifact_location=model.ArtifactLocation(uri=uri(place.path)),
+            region=model.Region(
+                start_line=start,
+                start_column=column,
+                end_line=max(start, place.end_line),
+                end_column=max(column + 1, len(place.snippet.rstrip("\n").rpartition("\n")[2]) + 1),
+            ),
+        )
+    )
+
+
+def _leave_out(run: model.Run, why: str, number: int) -> model.Run:
+    """The run with `number` more left out for that reason."""
+    if not number:
+        return run
+    bag = run.properties or model.RunBag()
+    left_out = {**bag.left_out, why: bag.left_out.get(why, 0) + number}
+    return msgspec.structs.replace(run, properties=msgspec.structs.replace(bag, left_out=left_out))

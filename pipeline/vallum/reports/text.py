@@ -1,0 +1,144 @@
+"""The words and numbers that every report shares, so that two of them cannot disagree; and text made harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from vallum.finding import Finding, Rule
+from vallum.severity import Severity
+from vallum.verdict import CheckResult, Disposition, Status, Verdict
+
+WHOLE = "_"
+"""The unit of a check that looks at the whole target (vallum.check.WHOLE, which reports do not import: it brings tools)."""
+STAGES = ("source", "dependencies", "images", "staged")
+HEADLINE = {
+    Status.PASS: "everything planned was looked at, and nothing found blocks",
+    Status.FAIL: "the policy blocks this",
+    Status.INCOMPLETE: "not a pass: something planned could not tell",
+}
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1 (0x9b starts a terminal sequence)
+    "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"  # direction marks, invisible, line separators
+    "\ud800-\udfff\ufffe\uffff"  # lone surrogates, and what XML 1.0 forbids
+    "\U000e0000-\U000e007f]"  # invisible tag characters
+)
+_SPACE = re.compile(r"\s+")
+
+
+def plain(text: str) -> str:
+    """`text` without control characters, direction marks and invisible characters; each is shown as U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def line(text: str, limit: int = 0) -> str:
+    """`plain` on one line, cut to `limit` characters with an ellipsis (0: not cut)."""
+    text = _SPACE.sub(" ", plain(text)).strip()
+    return text[: limit - 1].rstrip() + "…" if limit and len(text) > limit else text
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 5 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def tally(verdict: Verdict) -> dict[str, int]:
+    """What a last line counts: findings by disposition, and checks that could not tell."""
+    return {
+        "blocked": verdict.total(Disposition.BLOCKS),
+        "warned": verdict.total(Disposition.WARNS),
+        "suppressed": verdict.total(Disposition.SUPPRESSED),
+        "incomplete": sum(check.status == "incomplete" for check in verdict.checks),
+    }
+
+
+def severities(verdict: Verdict, disposition: Disposition) -> str:
+    """`2 critical, 5 high`, worst first, without the zeros."""
+    counted = verdict.counts[disposition]
+    return ", ".join(f"{counted[severity]:,} {severity}" for severity in Severity if counted[severity])
+
+
+def where(finding: Finding) -> str:
+    """The place in one line: `path:line`, else the operation, else the package, else the service. Not cleaned."""
+    place = finding.location
+    if place is not None and place.path:
+        return f"{place.path}:{place.line}" if place.line else place.path
+    return operation(finding) or package(finding) or finding.service
+
+
+def operation(finding: Finding) -> str:
+    """`GET /orders/{id} (id)`, or nothing."""
+    if finding.operation is None:
+        return ""
+    attacked = f" ({finding.operation.parameter})" if finding.operation.parameter else ""
+    return f"{finding.operation.method} {finding.operation.path}{attacked}"
+
+
+def package(finding: Finding) -> str:
+    """`name version`, or nothing."""
+    return f"{finding.package.name} {finding.package.version}" if finding.package else ""
+
+
+def seen_by(finding: Finding) -> str:
+    """The checks that saw it."""
+    return ", ".join(finding.checks)
+
+
+def rule_of(verdict: Verdict, finding: Finding) -> Rule:
+    """The rule of a finding; after merging it is a rule of one of its checks. Unknown: a rule with only its id."""
+    for check in finding.checks:
+        found = verdict.rules.get(f"{check}/{finding.rule}")
+        if found is not None:
+            return found
+    return Rule(finding.rule, finding.rule)
+
+
+def unit(check: CheckResult) -> str:
+    """`semgrep`, or `image (orders)`."""
+    return check.check if check.unit == WHOLE else f"{check.check} ({check.unit})"
+
+
+def looked_at(check: CheckResult) -> str:
+    """`22 of 23 files, 4 of 4 manifests`."""
+    return ", ".join(f"{each.seen:,} of {each.expected:,} {each.unit}" for each in check.coverage)
+
+
+def tool(check: CheckResult) -> str:
+    """`bandit 1.9.4`, or nothing where no tool came to work."""
+    return f"{check.tool.name} {check.tool.version}".strip() if check.tool else ""
+
+
+def to_json(value: object) -> bytes:
+    """Indented JSON, UTF-8. Lone surrogates, which JSON cannot hold in UTF-8, become backslash escapes."""
+    try:
+        data = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(_valid(msgspec.to_builtins(value)))
+    return msgspec.json.format(data, indent=1) + b"\n"
+
+
+def to_bytes(parts: Iterable[str]) -> bytes:
+    """UTF-8, lone surrogates as backslash escapes."""
+    return "".join(parts).encode("utf-8", "backslashreplace")
+
+
+def _valid(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_valid(key): _valid(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_valid(inner) for inner in value]
+    return value
