@@ -9,15 +9,14 @@ A new kind of environment is one module like `process.py` and one line in ENVIRO
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from vallum.config import Config
 from vallum.errors import UserError
-from vallum.stage import process, settings, supervisor
+from vallum.stage import process
 from vallum.stage.environment import Deployment, Environment
 from vallum.target import Target
 
-__all__ = ["ENVIRONMENTS", "Deployment", "Environment", "deploy", "describe", "down", "up"]
+__all__ = ["ENVIRONMENTS", "Deployment", "Environment", "deploy"]
 
 ENVIRONMENTS: dict[str, Environment] = {
     "process": process,
@@ -29,32 +28,3 @@ def deploy(target: Target, config: Config, run_id: str) -> AbstractContextManage
     if config.environment is None:
         raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
     return ENVIRONMENTS[config.environment.kind].deploy(target, config, run_id)
-
-
-def up(target: Target, config: Config, run_id: str) -> str:
-    """Bring the deployment up and leave it, in a process of its own; returns what is up, as text for stdout.
-
-    The text holds the secrets made for this deployment, because nobody could log in otherwise and they are written
-    nowhere else. They are good for this deployment only, on this machine only, until `down`.
-    """
-    if config.environment is None:
-        raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
-    settings.check(config.environment, target.root)
-    return supervisor.detach(target, run_id, process.stage_folder(target.root))
-
-
-def down(root: Path) -> str:
-    """Take down what `up` or a killed run left; returns a sentence for stdout. Raises UserError while a run uses it."""
-    ended = [name for environment in ENVIRONMENTS.values() for name in environment.remove(root)]
-    return f"taken down: {', '.join(ended)}" if ended else "nothing was up"
-
-
-def describe(deployment: Deployment, config: Config) -> str:
-    """The addresses, the secrets and how to send a logged-in request."""
-    lines = [f"{name:12} {url}" for name, url in deployment.urls.items()]
-    lines += [f"secret {name:5} {value}" for name, value in deployment.secrets.items()]
-    login = config.environment.login if config.environment else None
-    if login is not None and deployment.session is not None:
-        header = "; ".join(f"{key}: {value}" for key, value in deployment.headers().items())
-        lines += [f"logged in at {deployment.urls[login.service]}{login.path}:", f"  {header}"]
-    return "\n".join([*lines, "take it down with: vallum -s unstage"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
+import subprocess  # noqa: TID251 - only its type; vallum.process starts
 import sys
 import tempfile
 import time

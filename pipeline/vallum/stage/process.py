@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import signal
-import subprocess
+import subprocess  # noqa: TID251 - only its type; vallum.process starts
 import threading
 import time
 from collections.abc import Callable, Iterator

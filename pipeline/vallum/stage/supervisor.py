@@ -13,7 +13,7 @@ import json
 import os
 import selectors
 import signal
-import subprocess
+import subprocess  # noqa: TID251 - only its type; vallum.process starts
 import sys
 import time
 from collections.abc import Iterator
@@ -90,7 +90,8 @@ def _first_line(reader: int, process: subprocess.Popen[bytes]) -> dict[str, list
 def main(arguments: list[str]) -> None:
     """The supervisor itself: ROOT RUN_ID."""
     from vallum.config import load
-    from vallum.stage import deploy, describe
+    from vallum.stage import deploy
+    from vallum.stage.stage import describe
     from vallum.target import discover
 
     root = Path(arguments[0])

@@ -1,0 +1,140 @@
+"""The frame of the dynamic checks: bring the services up, attack, prove that the target outlived it, take them down.
+
+Each check gets a deployment of its own, one after the other: an attack deletes and changes objects, and a scanner must not
+meet what another has left. A failure of the deployment is the outcome of every check that was planned on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vallum.check import Context, Planned, Skipped
+from vallum.config import Config
+from vallum.errors import Inconclusive, UserError
+from vallum.finding import Exchange
+from vallum.outcome import Incomplete, NotApplicable, Outcome
+from vallum.target import Target
+
+if TYPE_CHECKING:
+    from vallum.stage import Deployment
+    from vallum.stage.redact import Redactor
+
+LOG_TAIL = 2000
+"""Bytes of each service's log that go into the log of an outcome that is not complete."""
+
+
+def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
+    """What can be done to a deployment, by check, the quickest first. One line for a new dynamic check."""
+    from vallum_checks import schemathesis, zap
+
+    return {
+        schemathesis.CHECK.id: schemathesis.run_on,
+        zap.CHECK.id: zap.run_on,
+    }
+
+
+def applies(target: Target, config: Config) -> Planned | Skipped:
+    """Dynamic checks need a configured environment. Raises UserError where it cannot work, before anything starts."""
+    if config.environment is None:
+        return Skipped("no [environment] is configured, so there is nothing staged to attack (docs/staging.md)")
+    from vallum.stage import settings
+
+    settings.check(config.environment, target.root)
+    return Planned()
+
+
+def run_staged(target: Target, config: Config, run_id: str, contexts: dict[str, Context]) -> dict[str, Outcome]:
+    """Run the checks named by `contexts`, each on a fresh deployment; an outcome for each of them, always."""
+    from vallum.stage import deploy
+
+    outcomes: dict[str, Outcome] = {}
+    down = ""
+    for name, attack in attacks().items():
+        if name not in contexts:
+            continue
+        ctx = contexts[name]
+        if down:
+            outcomes[name] = Incomplete(down)
+            continue
+        with ExitStack() as stack:
+            try:
+                deployment = stack.enter_context(deploy(target, config, run_id))
+                deployment.liveness()
+            except (Inconclusive, UserError) as error:
+                down = f"the deployment did not come up: {_say(error)}"
+                ctx.log.append(error.detail if isinstance(error, Inconclusive) else "")
+                outcomes[name] = Incomplete(down)
+                continue
+            outcomes[name] = _attack(attack, deployment, ctx)
+    for name in contexts.keys() - outcomes.keys():
+        outcomes[name] = Incomplete(f"{name} is not a check that can run on a staged deployment")
+    return outcomes
+
+
+def run_alone(name: str, ctx: Context) -> Outcome:
+    """Run one dynamic check on a deployment of its own."""
+    return run_staged(ctx.target, ctx.config, "alone", {name: ctx})[name]
+
+
+def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deployment, ctx: Context) -> Outcome:
+    """Attack, then prove that the target is still alive and we are still logged in; nothing secret leaves."""
+    try:
+        outcome = attack(deployment, ctx)
+        try:
+            deployment.liveness()
+        except Inconclusive as error:
+            outcome = _spoiled(outcome, f"after the attack: {error.reason}")
+            ctx.log.append(error.detail)
+    except Inconclusive as error:
+        outcome = Incomplete(error.reason)
+        ctx.log.append(error.detail)
+    if isinstance(outcome, Incomplete):
+        ctx.log.extend(f"{name}:\n{_tail(path)}" for name, path in deployment.logs.items())
+    redactor = deployment.redactor
+    for number, text in enumerate(ctx.log):
+        ctx.log[number] = redactor.text(text)
+    redactor.sweep(ctx.raw)
+    return _redacted(redactor, outcome)
+
+
+def _redacted(redactor: Redactor, outcome: Outcome) -> Outcome:
+    """Every string without the run's secrets, and raw HTTP messages without the values of credential headers."""
+    outcome = redactor.struct(outcome)
+    if isinstance(outcome, NotApplicable) or outcome.run is None:
+        return outcome
+    findings = tuple(
+        msgspec.structs.replace(
+            finding,
+            exchange=Exchange(redactor.text(finding.exchange.request), redactor.text(finding.exchange.response)),
+        )
+        if finding.exchange is not None
+        else finding
+        for finding in outcome.run.findings
+    )
+    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, findings=findings))
+
+
+def _spoiled(outcome: Outcome, reason: str) -> Outcome:
+    if isinstance(outcome, NotApplicable):
+        return Incomplete(reason)
+    if isinstance(outcome, Incomplete):
+        return msgspec.structs.replace(outcome, reason=f"{outcome.reason}; {reason}")
+    return Incomplete(reason, outcome.run)
+
+
+def _say(error: Inconclusive | UserError) -> str:
+    if isinstance(error, Inconclusive):
+        return error.reason
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+    except OSError:
+        return ""

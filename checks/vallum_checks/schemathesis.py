@@ -1,0 +1,188 @@
+"""schemathesis sends what each API definition allows and forbids, logged in, and watches for errors and open doors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vallum.check import Check, Context, Planned, Skipped, Stage
+from vallum.config import Config
+from vallum.errors import Inconclusive, UserError
+from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run, Tool
+from vallum.process import clean_environment, start, stop
+from vallum.target import Target
+from vallum_checks import dast
+
+if TYPE_CHECKING:
+    import subprocess  # noqa: TID251 - only its type; vallum.process starts
+
+    from vallum.stage import Deployment
+    from vallum.stage.definition import Definition
+    from vallum_checks.schemathesis_report import Tested
+
+EXAMPLES = 15
+"""Generated requests for each operation and phase: the shop's 48 operations take about 15 s on two cores."""
+SEED = 20261122
+"""Fixed, with --generation-deterministic: the same code gives the same findings."""
+AT_ONCE = min(2, os.cpu_count() or 1)
+"""Services attacked at the same time."""
+PHASES = "examples,coverage,fuzzing"
+METHODS = ("get", "put", "post", "delete", "patch", "trace")
+"""Undeclared methods that are tried on each path. OPTIONS is CORS's, and QUERY makes old servers hang up."""
+MAX_FILE = 512 << 20
+"""Bytes of the event log of one service."""
+
+
+def _applies(target: Target, config: Config) -> Planned | Skipped:
+    said = dast.applies(target, config)
+    if isinstance(said, Skipped) or config.environment is None:
+        return said
+    from vallum.stage import definition
+
+    _options(config)
+    if not any(definition.find(target, service) for service in config.environment.services.values()):
+        return Skipped("no service of [environment] has an OpenAPI definition")
+    return said
+
+
+def _options(config: Config) -> tuple[int, int]:
+    """`[checks.schemathesis.options]`: examples and seed."""
+    options = {"examples": EXAMPLES, "seed": SEED} | config.settings("schemathesis").options
+    for name, value in options.items():
+        if name not in ("examples", "seed") or type(value) is not int or not 0 < value < 1 << 31:
+            raise UserError(
+                f"checks.schemathesis.options.{name} cannot be {value!r}", "examples and seed are numbers above 0"
+            )
+    return options["examples"], options["seed"]
+
+
+def _run(ctx: Context) -> Outcome:
+    return dast.run_alone(CHECK.id, ctx)
+
+
+def run_on(deployment: Deployment, ctx: Context) -> Outcome:
+    """Test the operations of every definition on `deployment`. Partial results are kept in an Incomplete outcome."""
+    from vallum.stage import definition
+    from vallum_checks import schemathesis_report
+
+    services = ctx.config.environment.services if ctx.config.environment is not None else {}
+    paths = {name: definition.find(ctx.target, service) for name, service in services.items()}
+    definitions = {name: definition.read(ctx.target, path) for name, path in paths.items() if path}
+    env = ctx.tool("schemathesis")
+    jobs = {name: _argv(ctx, env.bin("schemathesis"), deployment, name, one) for name, one in definitions.items()}
+    reasons, codes = _run_all(ctx, deployment, jobs)
+    tested = {}
+    for name, one in definitions.items():
+        result = schemathesis_report.read(name, one, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson")
+        tested[name] = result
+        if name in codes:
+            reasons += _incomplete(name, codes[name], result, logged_in=deployment.session is not None)
+    notes = [f"{name} has no API definition: its operations were not tested" for name in services if not paths[name]]
+    if deployment.session is None:
+        notes.append("no [environment.login] is configured: what needs a login was tested only from outside")
+    run = Run(
+        tool=Tool("schemathesis", env.version, env.digest),
+        coverage=(_coverage(definitions, tested),),
+        rules=schemathesis_report.rules(finding for result in tested.values() for finding in result.findings),
+        findings=tuple(finding for result in tested.values() for finding in result.findings),
+        notes=(*notes, *(note for result in tested.values() for note in result.notes)),
+        argv=tuple(jobs[next(iter(jobs))]),
+        exit_code=max(codes.values(), default=None),
+    )
+    return Incomplete("; ".join(reasons), run) if reasons else Completed(run)
+
+
+def _argv(ctx: Context, program: Path, deployment: Deployment, name: str, definition: Definition) -> list[str]:
+    """The command for one service. The login is in the environment: a configuration file names the variable."""
+    examples, seed = _options(ctx.config)
+    headers = "\n".join(
+        f'{json.dumps(key)} = "${{VALLUM_LOGIN_{number}}}"' for number, key in enumerate(deployment.headers())
+    )
+    methods = json.dumps(METHODS)
+    settings = ctx.scratch / f"{name}.toml"
+    settings.write_text(
+        f"[headers]\n{headers}\n[cache]\nenabled = false\n[phases.coverage]\nunexpected-methods = {methods}\n", "utf-8"
+    )
+    return [
+        *(str(program), "--config-file", str(settings), "run", str(definition.file)),
+        *("--origin", deployment.urls[name], "--phases", PHASES, "--max-examples", str(examples)),
+        *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure"),
+        *("--suppress-health-check", "all", "--request-timeout", "10", "--max-redirects", "0", "--no-color"),
+        *("--report", "json,ndjson", "--report-json-path", str(ctx.raw / f"{name}.json")),
+        *("--report-ndjson-path", str(ctx.scratch / f"{name}.ndjson")),
+    ]
+
+
+def _run_all(ctx: Context, deployment: Deployment, jobs: dict[str, list[str]]) -> tuple[list[str], dict[str, int]]:
+    """Run the commands, AT_ONCE at a time, until all have ended, the deadline, or the death of a service.
+
+    Returns the reasons why it is not whole, and the exit codes of those that ended.
+    """
+    login = {f"VALLUM_LOGIN_{number}": value for number, value in enumerate(deployment.headers().values())}
+    env = clean_environment({**login, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "TMPDIR": str(ctx.scratch)})
+    end = time.monotonic() + ctx.deadline
+    waiting = list(jobs)
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    codes: dict[str, int] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < AT_ONCE:
+                name = waiting.pop(0)
+                out = ctx.raw / f"{name}.stdout"
+                running[name] = start(jobs[name], cwd=ctx.scratch, env=env, stdout=out, max_file=MAX_FILE)
+            for name, process in list(running.items()):
+                if (code := process.poll()) is not None:
+                    codes[name] = code
+                    stop(running.pop(name), 0.2)
+            deployment.check_services()
+            if time.monotonic() > end:
+                late = ", ".join(sorted([*running, *waiting]))
+                return [f"schemathesis passed its deadline of {ctx.deadline:.0f} s at {late}"], codes
+            time.sleep(0.05)
+    except Inconclusive as error:
+        ctx.log.append(error.detail)
+        return [error.reason], codes
+    finally:
+        for process in running.values():
+            stop(process, 1.0)
+    return [], codes
+
+
+def _incomplete(name: str, code: int, tested: Tested, *, logged_in: bool) -> list[str]:
+    """Why the result of a service is not whole: judged on the report, because the exit code says 1 for too much."""
+    if code == -signal.SIGXFSZ:
+        return [f"{name}: the event log grew over {MAX_FILE} bytes"]
+    if code not in (0, 1):
+        return [f"{name}: schemathesis ended with exit code {code}{f': {tested.broken}' if tested.broken else ''}"]
+    if tested.broken:
+        return [f"{name}: {tested.broken}"]
+    if logged_in and tested.seen and tested.refused >= tested.seen:
+        return [f"{name}: every operation answered 401 or 403 only, although logged in"]
+    return []
+
+
+def _coverage(definitions: dict[str, Definition], tested: dict[str, Tested]) -> Coverage:
+    missed = [
+        Missed(f"{name} {method} {path}", "no answer came from it")
+        for name, one in definitions.items()
+        for method, path in one.operations
+        if f"{method} {path}" not in tested[name].reached
+    ]
+    expected = sum(len(one.operations) for one in definitions.values())
+    return Coverage("operations", expected, expected - len(missed), tuple(missed[:1000]))
+
+
+CHECK = Check(
+    id="schemathesis",
+    stage=Stage.STAGED,
+    summary="requests generated from each API definition",
+    applies=_applies,
+    run=_run,
+    tools=("schemathesis",),
+    tags=("dast", "api"),
+    deadline=900,
+)

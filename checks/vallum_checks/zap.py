@@ -1,0 +1,90 @@
+"""ZAP attacks every staged service, logged in, seeded with its API definition and its pages (vallum_checks.zap_engine)."""
+
+from __future__ import annotations
+
+import http.client
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from vallum.check import Check, Context, Stage
+from vallum.errors import Inconclusive
+from vallum.outcome import Completed, Incomplete, Outcome, Run
+from vallum_checks import dast
+
+if TYPE_CHECKING:
+    from vallum.stage import Deployment
+
+
+def _run(ctx: Context) -> Outcome:
+    return dast.run_alone(CHECK.id, ctx)
+
+
+def run_on(deployment: Deployment, ctx: Context) -> Outcome:
+    """Scan each service that has an API definition or an HTML page. Raises Inconclusive where none has."""
+    from vallum.stage import definition
+    from vallum_checks import zap_engine
+
+    environment = ctx.config.environment
+    services = environment.services if environment is not None else {}
+    targets, bare = [], []
+    for name, url in deployment.urls.items():
+        path = definition.find(ctx.target, services[name])
+        pages = ("/",) if _is_page(url) else ()
+        if not path and not pages:
+            bare.append(name)
+            continue
+        targets.append(
+            zap_engine.ScanTarget(
+                service=name,
+                base_url=url,
+                openapi=definition.read(ctx.target, path).file if path else None,
+                openapi_relative=path,
+                pages=pages,
+            )
+        )
+    if not targets:
+        raise Inconclusive("no staged service has an API definition or an HTML page at /, so ZAP has nowhere to begin")
+    attack = zap_engine.attack(
+        targets,
+        config=ctx.config,
+        scratch=ctx.scratch,
+        raw=ctx.raw,
+        deadline=ctx.deadline,
+        auth=deployment.headers(),
+    )
+    run = Run(
+        tool=attack.tool,
+        coverage=tuple(attack.coverage),
+        rules=tuple(attack.rules),
+        findings=tuple(attack.findings),
+        databases=tuple(attack.databases),
+        notes=(
+            *attack.notes,
+            *(f"{name} has neither an API definition nor a page at /: not attacked" for name in bare),
+        ),
+    )
+    return Incomplete(attack.incomplete, run) if attack.incomplete else Completed(run)
+
+
+def _is_page(url: str) -> bool:
+    """Whether `/` answers with HTML, so that a spider has something to follow."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    try:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        return answer.status < 400 and "html" in (answer.getheader("Content-Type") or "")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+CHECK = Check(
+    id="zap",
+    stage=Stage.STAGED,
+    summary="ZAP attacks the staged services, logged in",
+    applies=dast.applies,
+    run=_run,
+    tags=("dast",),
+    deadline=1800,
+)
