@@ -119,7 +119,7 @@ def _run_sessions(root: Path, run: str, names: list[str]) -> None:
     progress = root / artifacts.FOLDER / "progress.log"
     progress.unlink(missing_ok=True)
     progress.touch()
-    argv = child_nox(root, names, os.cpu_count() or 2)
+    argv = child_nox(root, names, min(os.cpu_count() or 2, len(names)))
     child = start(
         argv,
         cwd=root / artifacts.FOLDER,
@@ -152,7 +152,7 @@ def child_nox(root: Path, names: list[str], jobs: int) -> list[str]:
 
 def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
     """Our environment for a child nox: nothing of the target's folder on its import path."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NOX")) or k == "PYTHONDONTWRITEBYTECODE"}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NOX"))}
     env |= {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "NOX_SCRIPT_MODE": "none"}
     env |= {"VALLUM_ROOT": str(root), "VALLUM_RUN": run}
     return env | {"VALLUM_PROGRESS": str(progress)}
@@ -160,6 +160,8 @@ def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
 
 def _conclude(root: Path, made: plan.Plan, seconds: float) -> str:
     from vallum import reports
+    from vallum.reports import console
+    from vallum.reports.annotations import emit
 
     _, config = gather.open_target(root)
     outcomes = {
@@ -168,8 +170,13 @@ def _conclude(root: Path, made: plan.Plan, seconds: float) -> str:
         for unit in planned.units
     }
     verdict = judge(config.policy, made, outcomes, seconds=seconds)
+    # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict)))
-    reports.write_all(verdict, root)
+    written = reports.write_all(verdict, root)
+    problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
+    page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)
+    console.show(verdict, page, problems)
+    emit(verdict)
     return "" if verdict.status is Status.PASS else f"the verdict is {verdict.status.upper()}"
 
 

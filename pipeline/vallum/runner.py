@@ -85,6 +85,8 @@ def guarded(check: Check, ctx: Context, body: Callable[[Context], Outcome]) -> O
 
 def prove(outcome: Outcome) -> Outcome:
     """Completed only with proof: something was looked at, and all of what was expected."""
+    if not isinstance(outcome, Outcome):
+        raise TypeError(f"a check must give back an outcome, not {type(outcome).__name__}")
     if not isinstance(outcome, Completed):
         return outcome
     run = outcome.run
@@ -104,6 +106,15 @@ def prove(outcome: Outcome) -> Outcome:
 
 def finish(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: str, seconds: float) -> Outcome:
     """Complete the findings, write `result.sarif`, then `record.json`, and give back what was written."""
+    try:
+        return _store(check, ctx, run_id, outcome, started, seconds)
+    except Exception as error:  # noqa: BLE001 - findings that cannot be written down are not a clean result
+        ctx.log.append(traceback.format_exc())
+        lost = Incomplete(f"a bug in vallum: the findings of {check.id} cannot be stored: {error}"[:500])
+        return _store(check, ctx, run_id, lost, started, seconds)
+
+
+def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: str, seconds: float) -> Outcome:
     sarif = b""
     if isinstance(outcome, Completed | Incomplete) and outcome.run is not None:
         run = msgspec.structs.replace(

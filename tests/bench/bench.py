@@ -1,0 +1,256 @@
+"""What vallum costs beside its tools: `nox -s bench`. Ratios of one run on one machine; never asserted in a test.
+
+Sections (name some to run only these): list, bandit, judge, static, advisories=ZIP.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = [sys.executable, "-I", str(ROOT / "pipeline" / "vallum" / "__main__.py")]
+sys.path[:0] = [str(ROOT / name) for name in ("pipeline", "checks", "templates")]
+
+LINE = "subprocess.call('run %s' % name_{n}, shell=True)\n"
+
+
+def timed(argv: list[str], repeat: int = 3, cwd: Path | None = None) -> tuple[float, float]:
+    """The least wall time of `repeat` runs and the CPU time of that run, in seconds."""
+    best = (float("inf"), 0.0)
+    for _ in range(repeat):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.perf_counter()
+        subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        wall = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        best = min(best, (wall, cpu))
+    return best
+
+
+def peak(argv: list[str]) -> int:
+    """Peak resident memory in MB of the largest process of our own that `argv` starts (itself included)."""
+    done = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", PEAK, *argv], capture_output=True, text=True, check=False
+    )
+    return int(done.stdout.split()[-1]) // 1024
+
+
+PEAK = (
+    "import resource, subprocess, sys\n"
+    "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+)
+
+
+def tree(folder: Path, files: int, findings: int) -> Path:
+    """A repository of `files` Python files with `findings` calls that bandit reports."""
+    each = max(1, findings // files)
+    for number in range(files):
+        path = folder / f"service_{number % 20}" / f"module_{number}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        body = "".join(LINE.format(n=n) for n in range(each)) if number * each < findings else ""
+        path.write_text("import subprocess  # nosec\n\n\ndef work():\n    return 1\n\n\n" + body)
+    return folder
+
+
+def only(folder: Path, *names: str) -> None:
+    """Switch every other check off."""
+    from vallum_checks import CHECKS
+
+    off = [f'[checks.{check.id}]\nrequire = "off"\n' for check in CHECKS if check.id not in names]
+    (folder / "vallum.toml").write_text("".join(off))
+
+
+def bench_list() -> None:
+    """`vallum -l`."""
+    with tempfile.TemporaryDirectory() as folder:
+        wall, cpu = timed([*MAIN, "-C", folder, "-l"], 5)
+    print(f"vallum -l: {wall:.2f} s wall, {cpu:.2f} s CPU")
+
+
+def bench_bandit() -> None:
+    """What vallum adds to bandit alone."""
+    from vallum.tools import prepare
+
+    bandit = prepare("bandit").bin("bandit")
+    for findings in (2_000, 20_000):
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = tree(Path(temporary) / "t", max(100, findings // 20), findings)
+            only(folder, "bandit")
+            alone = timed([str(bandit), "-q", "-f", "json", "-o", f"{temporary}/o.json", "-r", str(folder)], 2)
+            ours = timed([*MAIN, "-C", str(folder)], 2)
+            memory = peak([*MAIN, "-C", str(folder)])
+            count = len(json.loads((folder / ".vallum" / "verdict.json").read_bytes())["findings"])
+        print(
+            f"bandit alone, {count} findings: {alone[0]:.2f} s; through vallum {ours[0]:.2f} s "
+            f"(+{ours[0] - alone[0]:.2f} s wall, +{ours[1] - alone[1]:.2f} s CPU), peak of our processes {memory} MB"
+        )
+
+
+JUDGE = """
+import resource, sys, time
+from pathlib import Path
+from vallum import gather, plan, reports, runner
+from vallum.gate import judge
+from vallum.config import Config
+root = Path(sys.argv[1])
+began = time.perf_counter()
+made = plan.load(root)
+outcomes = {(p.check, u): runner.read(root, p.check, u, made.run) for p in made.planned() for u in p.units}
+read = time.perf_counter() - began
+verdict = judge(Config().policy, made, outcomes)
+judged = time.perf_counter() - began - read
+written = reports.write_all(verdict, root)
+total = time.perf_counter() - began
+bad = [w for w in written if w.error and "sbom" not in str(w.path)]
+assert not bad, bad
+print(len(verdict.findings), round(read, 2), round(judged, 2), round(total - read - judged, 2), round(total, 2),
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def bench_judge() -> None:
+    """Reading, judging and reporting many findings that lie on disk as outcomes of 20 checks."""
+    for findings in (10_000, 100_000, 1_000_000):
+        if findings == 1_000_000 and "--large" not in sys.argv:
+            continue
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = outcomes(Path(temporary), findings)
+            env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:3])}
+            done = subprocess.run(
+                [sys.executable, "-c", JUDGE, str(folder)], env=env, capture_output=True, text=True, check=True
+            )
+        count, read, judged, reported, total, memory = done.stdout.split()
+        print(f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s, {memory} MB")
+
+
+def outcomes(root: Path, findings: int, checks: int = 20) -> Path:
+    """A folder with a plan and outcomes, as other machines would have left them."""
+    from vallum import plan, runner
+    from vallum.check import Check, Planned, Stage
+    from vallum.config import Config
+    from vallum.finding import Finding, Location, Rule
+    from vallum.outcome import Completed, Coverage, Run, Tool
+    from vallum.severity import Severity
+    from vallum.target import Target
+
+    each = findings // checks
+    severities = list(Severity)
+    target = Target(root, "bench", (), ())
+    made = []
+    for number in range(checks):
+        found = tuple(
+            Finding(
+                rule=f"R{n % 200}",
+                severity=severities[n % 6],
+                message=f"a message about what is wrong in function number {n}",
+                location=Location(f"service_{n % 20}/module_{n % 997}.py", n % 3000 + 1, 1, 0, f"call_{number}_{n}(x)"),
+                cwe=(79,),
+                owasp=("A05:2025",),
+                service=f"service_{n % 20}",
+            )
+            for n in range(each)
+        )
+        rules = tuple(Rule(f"R{n}", f"rule {n}", "what it looks for", "how to repair it") for n in range(200))
+        run = Run(tool=Tool("t", "1"), coverage=(Coverage("files", 1, 1),), rules=rules, findings=found)
+        check = Check(f"check-{number}", Stage.SOURCE, "a check", lambda _t, _c: Planned(), lambda _c, run=run: Completed(run))
+        runner.run_unit(check, target, Config(), "bench")
+        made.append(check)
+    os.environ["VALLUM_RUN"] = "bench"
+    plan.store(root, plan.make(made, target, Config()))
+    return root
+
+
+def bench_static() -> None:
+    """The static part against its bound: max(slowest tool, all tools' CPU / cores)."""
+    with tempfile.TemporaryDirectory() as temporary:
+        shop = Path(temporary) / "shop"
+        shutil.copytree(ROOT / "examples" / "shop", shop, ignore=shutil.ignore_patterns(".vallum", "node_modules"))
+        big = tree(Path(temporary) / "big", 2_000, 2_000)
+        for name, folder in (("examples/shop", shop), ("2,000 Python files", big)):
+            config = folder / "vallum.toml"
+            text = config.read_text() if config.exists() else ""
+            static_only(config, text)
+            timed([*MAIN, "-C", str(folder)], 1)
+            walls, bounds = [], []
+            for _ in range(3):
+                wall, cpu = timed([*MAIN, "-C", str(folder)], 1)
+                checks = json.loads((folder / ".vallum" / "verdict.json").read_bytes())["checks"]
+                slowest = max((check.get("seconds", 0.0) for check in checks), default=0)
+                walls.append(wall)
+                bounds.append((slowest, cpu))
+            wall = min(walls)
+            slowest, cpu = bounds[walls.index(wall)]
+            alone = sum(tool_cpu(folder).values())
+            bound = max(slowest, alone / (os.cpu_count() or 1))
+            print(
+                f"{name}: {wall:.1f} s wall, {cpu:.1f} s CPU in all; the tools alone {alone:.1f} s CPU, slowest {slowest:.1f} s: "
+                f"bound {bound:.1f} s, ratio {wall / bound:.2f} (spread {statistics.pstdev(walls):.2f} s)"
+            )
+
+
+def static_only(config: Path, text: str) -> None:
+    """Switch the staged checks and the images off."""
+    from vallum.check import Stage
+    from vallum_checks import CHECKS
+
+    off = "".join(
+        f'\n[checks.{check.id}]\nrequire = "off"\n'
+        for check in CHECKS
+        if check.stage in {Stage.STAGED, Stage.IMAGES}
+    )
+    kept = text.split("[environment]")[0]
+    lines, skip = [], False
+    for line in kept.splitlines():
+        if line.startswith("["):
+            skip = line.startswith(("[checks.zap]", "[checks.schemathesis]", "[checks.image]"))
+        if not skip:
+            lines.append(line)
+    config.write_text("\n".join(lines) + off)
+
+
+def tool_cpu(folder: Path) -> dict[str, float]:
+    """CPU seconds of each check run alone in one process, without nox: the tool and our reading of it."""
+    code = (
+        "import resource, sys, json\nfrom pathlib import Path\n"
+        "from vallum import gather, plan, runner\n"
+        "root = Path(sys.argv[1]).resolve()\nmade, target, config = gather.make_plan(root)\n"
+        "from vallum_checks import CHECKS\nspent = {}\n"
+        "for check in CHECKS:\n"
+        "    units = next((p.units for p in made.checks if p.check == check.id), ())\n"
+        "    before = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "    for unit in units: runner.run_unit(check, target, config, made.run, unit)\n"
+        "    after = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "    spent[check.id] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime\n"
+        "print(json.dumps(spent))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:3])}
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], env=env, capture_output=True, text=True, check=True)
+    spent: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    print("  " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in sorted(spent.items(), key=lambda i: -i[1]) if seconds))
+    return spent
+
+
+SECTIONS = {"list": bench_list, "bandit": bench_bandit, "judge": bench_judge, "static": bench_static}
+
+
+def main() -> None:
+    """Run the sections that are named, else all."""
+    wanted = [name for name in sys.argv[1:] if name in SECTIONS] or list(SECTIONS)
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    for name in wanted:
+        SECTIONS[name]()
+
+
+if __name__ == "__main__":
+    main()

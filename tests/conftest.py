@@ -1,0 +1,57 @@
+"""What all tests share. Nothing here replaces a tool, a process or a file by a stand-in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAIN = ROOT / "pipeline" / "vallum" / "__main__.py"
+
+Vallum = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def _own_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test must not inherit the run of a vallum that started pytest."""
+    for name in ("VALLUM_RUN", "VALLUM_ROOT", "VALLUM_PROGRESS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
+    """Write files into a folder and give it back."""
+
+    def make(files: Mapping[str, str | bytes]) -> Path:
+        root = tmp_path / "target"
+        root.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return root
+
+    return make
+
+
+@pytest.fixture
+def vallum() -> Vallum:
+    """Start vallum as a person does; returns exit code and both streams."""
+
+    def call(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300):
+        return subprocess.run(
+            [sys.executable, "-I", str(MAIN), *arguments],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
