@@ -161,7 +161,7 @@ def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
 def _conclude(root: Path, made: plan.Plan, seconds: float) -> str:
     from vallum import reports
     from vallum.reports import console
-    from vallum.reports.annotations import emit
+    from vallum.reports.github import emit
 
     _, config = gather.open_target(root)
     outcomes = {
