@@ -57,7 +57,11 @@ def run(ctx: Context) -> Outcome:
     source = open_source(ctx.config.advisories.source, ctx.target.root, ctx.config.advisories.max_age_days)
     subject = _subject(ctx, service)
     found = scan(
-        ctx, subject.source, service.name, arguments=subject.arguments, max_file=max(MAX_FILE, subject.largest + (64 << 20))
+        ctx,
+        subject.source,
+        service.name,
+        arguments=subject.arguments,
+        max_file=max(MAX_FILE, subject.largest + (64 << 20)),
     )
     if not found.bill.components:
         raise Inconclusive(f"syft found no package in {subject.note}: nothing could be compared")
@@ -70,7 +74,9 @@ def run(ctx: Context) -> Outcome:
         tool=found.tool,
         coverage=(
             Coverage("images", 1, 1),
-            Coverage("packages", result.expected + len(_absent(subject, found.bill)), result.seen, tuple(missed[:MAX_MISSED])),
+            Coverage(
+                "packages", result.expected + len(_absent(subject, found.bill)), result.seen, tuple(missed[:MAX_MISSED])
+            ),
         ),
         rules=tuple(result.rules.values()),
         findings=tuple(result.findings),
@@ -99,7 +105,9 @@ def _subject(ctx: Context, service: Service) -> _Subject:
             saved = engine.save(ctx, working, service.image)
             return _archive(ctx, saved, f"the image {service.image}, saved by {working.program} {working.version}")
         if not _is_reference(service.image):
-            raise Inconclusive(f"services.{service.name}.image names {service.image}, and there is no such file or folder")
+            raise Inconclusive(
+                f"services.{service.name}.image names {service.image}, and there is no such file or folder"
+            )
         # A registry serves blobs by digest, and syft's client checks them; there is no archive of ours to look at first.
         return _Subject(f"registry:{service.image}", f"the image {service.image}, read from its registry")
     if working is not None:
@@ -153,7 +161,10 @@ def _assembled(ctx: Context, service: Service) -> _Subject:
 def _absent(subject: _Subject, bill: Bill) -> list[Missed]:
     """Packages that were put into an assembled image and that syft did not find."""
     found = {(one.query.name if one.query else one.name, one.version) for one in bill.components}
-    return [Missed(f"{name} {version}", "syft did not find it in the image") for name, version in sorted(subject.required - found)]
+    return [
+        Missed(f"{name} {version}", "syft did not find it in the image")
+        for name, version in sorted(subject.required - found)
+    ]
 
 
 class _Places:
@@ -166,7 +177,9 @@ class _Places:
 
         self._service = service
         inner = "" if service.path == "." else service.path + "/"
-        own = [path for path in ctx.target.files if path.startswith(inner) and ctx.target.service_of(path) == service.name]
+        own = [
+            path for path in ctx.target.files if path.startswith(inner) and ctx.target.service_of(path) == service.name
+        ]
         self._python: dict[tuple[str, str], Location] = {}
         for path in own:
             if is_manifest(path):

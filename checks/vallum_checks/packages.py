@@ -119,7 +119,9 @@ def _absent(wanted: dict[str, frozenset[tuple[str, str]] | bool], bill: Bill) ->
             if need and not found.get(path):
                 missed.append(Missed(path, "syft read no package of it"))
             continue
-        missed += [Missed(f"{path}: {name} {version}", "syft did not read it") for name, version in sorted(need - everywhere)]
+        missed += [
+            Missed(f"{path}: {name} {version}", "syft did not read it") for name, version in sorted(need - everywhere)
+        ]
         if need and not found.get(path):
             missed.append(Missed(path, "syft read no package of it"))
     return missed

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from vallum.advisories.ecosystems import Query
     from vallum.advisories.findings import Use
     from vallum.advisories.mirror import Mirror
+    from vallum.advisories.osv import Record
     from vallum.advisories.python_manifests import Manifest, Pin
 
 PARALLEL = 2
@@ -156,10 +158,14 @@ def _uses(ctx: Context, read: Sequence[Manifest], notes: list[str]) -> tuple[lis
             except Inconclusive as error:
                 missed.append(Missed(one.path, error.reason))
                 continue
-            own = {(use.query.name, use.query.version) for use in uses if use.location and use.location.path == one.path}
+            own = {
+                (use.query.name, use.query.version) for use in uses if use.location and use.location.path == one.path
+            }
             added = [_use(ctx, one.path, pin, via) for pin, via in pins]
             uses += [use for use in added if (use.query.name, use.query.version) not in own]
-            notes.append(f"{one.path}: {len(one.loose)} requirements without an exact version, resolved to {len(pins)} packages")
+            notes.append(
+                f"{one.path}: {len(one.loose)} requirements without an exact version, resolved to {len(pins)} packages"
+            )
     return uses, missed
 
 
@@ -218,7 +224,7 @@ def _audit(ctx: Context, tool: ToolEnv, mirror: Mirror, pairs: Sequence[tuple[st
     def one(number: int) -> Finished:
         listed = ctx.scratch / f"audit-{number}.txt"
         listed.write_text("".join(f"{name}=={version}\n" for name, version in groups[number].items()), "utf-8")
-        argv = [
+        argv: list[str | Path] = [
             *(tool.bin("pip-audit"), "-r", listed, "--no-deps", "--disable-pip", "--progress-spinner", "off"),
             *("-s", "osv", "--osv-url", f"{mirror.address}/v1/query", "--timeout", "60", "-f", "json"),
             *("--cache-dir", ctx.scratch / f"cache-{number}"),
@@ -257,17 +263,23 @@ def _read(done: Finished, mirror: Mirror) -> _Report:
     return report
 
 
-def _findings(use: Use, records: Sequence, audited: _Audited, rules: dict[str, Rule], found: list[Finding]) -> None:  # type: ignore[type-arg]
+def _findings(
+    use: Use, records: Sequence[Record], audited: _Audited, rules: dict[str, Rule], found: list[Finding]
+) -> None:
     """The findings of one use: what pip-audit named, told by our records. A name that we do not know is an alarm."""
     from vallum.advisories.findings import build
 
     said = set(audited.found.get((use.query.name, use.query.version), ()))
     strange = said - {name for record in records for name in (record.id, *record.aliases)}
     if strange:
-        raise Inconclusive(f"pip-audit names {', '.join(sorted(strange))} for {use.shown}, which no advisory we served has")
+        raise Inconclusive(
+            f"pip-audit names {', '.join(sorted(strange))} for {use.shown}, which no advisory we served has"
+        )
     for rule, finding in build(use, records):
         if not said & {finding.rule, *finding.aliases} and (use.query.name, use.query.version) in audited.found:
-            raise Inconclusive(f"pip-audit does not report {finding.rule} for {use.shown}, though the advisory was served")
+            raise Inconclusive(
+                f"pip-audit does not report {finding.rule} for {use.shown}, though the advisory was served"
+            )
         rules.setdefault(rule.id, rule)
         found.append(finding)
 

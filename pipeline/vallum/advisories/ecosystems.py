@@ -105,7 +105,7 @@ def parse(kind: str, version: str) -> Any:
     text = version.strip()
     if kind == "Go":
         text = text.removeprefix("go").removeprefix("v").removesuffix("+incompatible")
-    elif kind == "crates.io" or kind == "npm":
+    elif kind in {"crates.io", "npm"}:
         text = text.removeprefix("v").removeprefix("=")
     if _parser(kind).__name__ == "SemverVersion" and not _SEMVER.fullmatch(text):
         raise UnknownVersion(f"{version!r} is no version of {kind}")
@@ -136,7 +136,9 @@ def of_purl(purl: str) -> Query | None:
     if url.type in OF_PURL:
         ecosystem = OF_PURL[url.type]
         if url.type == "npm":  # packageurl writes all names in lower case; npm has old ones that are not
-            return query(ecosystem, unquote(re.split("[?#]", purl)[0].removeprefix("pkg:npm/").rpartition("@")[0]), version)
+            return query(
+                ecosystem, unquote(re.split("[?#]", purl)[0].removeprefix("pkg:npm/").rpartition("@")[0]), version
+            )
         joint = ":" if url.type == "maven" else "/"
         return query(ecosystem, f"{namespace}{joint}{url.name}" if namespace else url.name, version)
     ecosystem = _DISTRIBUTIONS.get((url.type, namespace.lower()), "")

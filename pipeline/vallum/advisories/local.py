@@ -60,7 +60,9 @@ class LocalSet:
             digest.update(data)
             size += len(data)
             if size > MAX_TOTAL or len(records) > MAX_RECORDS:
-                raise Inconclusive(f"the advisories in {label} are more than {MAX_TOTAL >> 20} MB or {MAX_RECORDS} records")
+                raise Inconclusive(
+                    f"the advisories in {label} are more than {MAX_TOTAL >> 20} MB or {MAX_RECORDS} records"
+                )
             if name == INDEX:
                 index = _index(data, label)
                 continue
@@ -91,6 +93,7 @@ class LocalSet:
 
     @property
     def database(self) -> Database:
+        """What the set is called, how many records it has, and up to which day."""
         return self._database
 
     @property
@@ -103,6 +106,7 @@ class LocalSet:
         return ecosystem in self._ecosystems or base(ecosystem) in self._ecosystems
 
     def lookup(self, queries: Sequence[Query]) -> Mapping[Query, Answer]:
+        """Answer every query from memory."""
         return {query: self.ask(query) for query in queries}
 
     def ask(self, query: Query) -> Answer:

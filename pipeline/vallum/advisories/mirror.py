@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -65,11 +65,13 @@ class Mirror:
         """Scheme, host and port. pip-audit wants `ADDRESS/v1/query` as its `--osv-url`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Mirror:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -138,7 +140,9 @@ def _answering(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             length = self.headers.get("content-length", "")
             if not length.isdigit() or int(length) > MAX_BODY:
                 self.close_connection = True
-                self._send(411 if not length.isdigit() else 413, {"code": 3, "message": "the length is missing or too large"})
+                self._send(
+                    411 if not length.isdigit() else 413, {"code": 3, "message": "the length is missing or too large"}
+                )
                 return
             answers: dict[str, Callable[[bytes], Any]] = {"/v1/query": self._query, "/v1/querybatch": self._batch}
             body = self.rfile.read(int(length))
@@ -160,7 +164,12 @@ def _answering(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
         def _batch(self, body: bytes) -> Any:
             queries = msgspec.json.decode(body, type=_Queries).queries
             found = [mirror.answer(one.plain()) for one in queries]
-            return {"results": [{"vulns": [{"id": one.id, "modified": one.modified} for one in each]} if each else {} for each in found]}
+            return {
+                "results": [
+                    {"vulns": [{"id": one.id, "modified": one.modified} for one in each]} if each else {}
+                    for each in found
+                ]
+            }
 
         def _send(self, status: int, content: object) -> None:
             data = msgspec.json.encode(content)
@@ -170,7 +179,7 @@ def _answering(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Quiet: what was asked is counted, not printed."""
 
     return Answering

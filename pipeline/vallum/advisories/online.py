@@ -116,7 +116,9 @@ class Online:
                 try:
                     results = msgspec.json.decode(answer, type=_Batch, strict=True).results
                 except msgspec.DecodeError as error:
-                    raise Inconclusive(f"{self._address} answered something that is not the OSV contract: {error}") from None
+                    raise Inconclusive(
+                        f"{self._address} answered something that is not the OSV contract: {error}"
+                    ) from None
                 if len(results) != len(part):
                     raise Inconclusive(f"{self._address} answered {len(results)} of {len(part)} questions")
                 for (query, _), result in zip(part, results, strict=True):

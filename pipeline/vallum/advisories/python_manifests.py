@@ -154,12 +154,16 @@ def _add(manifest: Manifest, text: str, at: int, root: Path | None = None) -> No
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        manifest.missed.append((f"{manifest.path}:{at}", f"{text[:80]!r} is no requirement: {str(error).splitlines()[0]}"))
+        manifest.missed.append(
+            (f"{manifest.path}:{at}", f"{text[:80]!r} is no requirement: {str(error).splitlines()[0]}")
+        )
         return
     if requirement.url:
         _address(manifest, requirement.name, requirement.url, at)
         return
-    exact = [one.version for one in requirement.specifier if one.operator in ("==", "===") and not one.version.endswith(".*")]
+    exact = [
+        one.version for one in requirement.specifier if one.operator in ("==", "===") and not one.version.endswith(".*")
+    ]
     if exact:
         _pin(manifest, requirement.name, exact[0], at)
     else:
@@ -183,7 +187,9 @@ def _address(manifest: Manifest, name: str, url: str, at: int) -> None:
             continue
         manifest.pins.append(Pin(name or found[0], str(found[1]), at))
         return
-    manifest.missed.append((f"{manifest.path}:{at}", f"{name or url[:80]} comes from an address that does not say its version"))
+    manifest.missed.append(
+        (f"{manifest.path}:{at}", f"{name or url[:80]} comes from an address that does not say its version")
+    )
 
 
 def _pin(manifest: Manifest, name: str, version: str, at: int) -> None:
@@ -253,15 +259,15 @@ def resolved(text: str, manifest: Manifest) -> list[tuple[Pin, str]]:
             word = line.strip().removeprefix("#").strip().removeprefix("via").strip().split(" ")[0]
             if re.fullmatch(r"[A-Za-z0-9][\w.-]*", word):
                 parents.setdefault(current, []).append(canonicalize_name(word))
-    direct = {canonicalize_name(name): (name, line) for name, line in manifest.loose}
+    direct: dict[str, tuple[str, int]] = {canonicalize_name(name): (name, line) for name, line in manifest.loose}
     direct |= {canonicalize_name(pin.name): (pin.name, pin.line) for pin in manifest.pins}
     pins: list[tuple[Pin, str]] = []
     for name, listed in versions.items():
-        todo, known = [name], set()
+        todo, known = [name], set[str]()
         while todo and todo[0] not in direct:
             first = todo.pop(0)
             known.add(first)
             todo += [parent for parent in parents.get(first, ()) if parent not in known]
-        shown, line = direct[todo[0]] if todo else ("", 0)
-        pins += [(Pin(direct[name][0] if name in direct else name, version, line), shown) for version in listed]
+        shown, at = direct[todo[0]] if todo else ("", 0)
+        pins += [(Pin(direct[name][0] if name in direct else name, version, at), shown) for version in listed]
     return pins

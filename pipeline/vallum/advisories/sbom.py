@@ -66,7 +66,9 @@ def read(data: bytes) -> Bill:
             query = of_purl(one.purl)
         except ValueError as error:
             raise Inconclusive(f"the bill of materials holds a broken package-url: {error}") from None
-        paths = tuple(p.value for p in one.properties if p.name.startswith("syft:location:") and p.name.endswith(":path"))
+        paths = tuple(
+            p.value for p in one.properties if p.name.startswith("syft:location:") and p.name.endswith(":path")
+        )
         found.append(Component(one.name, one.version, one.purl, query, paths))
     return Bill(tuple(found), len(bom.components) - len(found), _tool(bom.metadata))
 
@@ -104,7 +106,9 @@ def merge(sboms: Sequence[bytes]) -> bytes:
     tools: dict[str, dict[str, Any]] = {}
     for document in documents:
         metadata = document.get("metadata") or {}
-        for tool in (metadata.get("tools") or {}).get("components", []) if isinstance(metadata.get("tools"), dict) else []:
+        for tool in (
+            (metadata.get("tools") or {}).get("components", []) if isinstance(metadata.get("tools"), dict) else []
+        ):
             tools[f"{tool.get('name')}@{tool.get('version')}"] = tool
         subject = metadata.get("component")
         root = ""
@@ -151,5 +155,3 @@ def _reference(component: dict[str, Any]) -> str:
     if purl:
         return str(purl)
     return "/".join(str(component.get(key, "")) for key in ("type", "name", "version")).rstrip("/")
-
-

@@ -31,11 +31,17 @@ class Source(Protocol):
     compared with so far; `covers` says whether it has any knowledge of an ecosystem (with its release)."""
 
     @property
-    def database(self) -> Database: ...
+    def database(self) -> Database:
+        """What was compared with so far."""
+        ...
 
-    def lookup(self, queries: Sequence[Query]) -> Mapping[Query, Answer]: ...
+    def lookup(self, queries: Sequence[Query]) -> Mapping[Query, Answer]:
+        """Answer every query, or raise Inconclusive."""
+        ...
 
-    def covers(self, ecosystem: str) -> bool: ...
+    def covers(self, ecosystem: str) -> bool:
+        """Whether it has any knowledge of the ecosystem."""
+        ...
 
 
 def open_source(source: str, root: Path, max_age_days: int = 30) -> Source:
@@ -50,5 +56,7 @@ def open_source(source: str, root: Path, max_age_days: int = 30) -> Source:
 
     path = (root / source).resolve()
     if not path.exists():
-        raise Inconclusive(f"advisories.source names {source}, which is neither `auto`, `online` nor an existing folder or zip")
+        raise Inconclusive(
+            f"advisories.source names {source}, which is neither `auto`, `online` nor an existing folder or zip"
+        )
     return LocalSet.read(path, source, max_age_days)

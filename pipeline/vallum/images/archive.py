@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -103,7 +103,9 @@ def _outer(file: BinaryIO, label: str) -> Iterator[Entry]:
     for one in entries(file, label, 20_000):
         _name(one.name, label)
         if one.kind in "12":
-            inside = posixpath.normpath(posixpath.join(posixpath.dirname(one.name) if one.kind == "2" else "", one.link))
+            inside = posixpath.normpath(
+                posixpath.join(posixpath.dirname(one.name) if one.kind == "2" else "", one.link)
+            )
             if inside.startswith(("/", "..")):
                 raise Inconclusive(f"{label} has a link that leads out of it: {one.name[:100]!r}")
         elif one.kind not in "057":
@@ -122,7 +124,7 @@ def _in_tar(file: BinaryIO, members: dict[str, Entry], label: str) -> Opener:
         found = members.get(posixpath.normpath(name))
         if found is None or found.kind != "0":
             raise Inconclusive(f"{label} has no member {name[:100]!r}")
-        return io.BufferedReader(_Part(file, found.offset, found.size), 1 << 16)
+        return cast("BinaryIO", io.BufferedReader(_Part(file, found.offset, found.size), 1 << 16))
 
     return opened
 
@@ -147,10 +149,11 @@ class _Part(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer).cast("B")
         self._file.seek(self._at)
-        data = self._file.read(min(len(buffer), self._end - self._at))
-        buffer[: len(data)] = data
+        data = self._file.read(min(len(view), self._end - self._at))
+        view[: len(data)] = data
         self._at += len(data)
         return len(data)
 
@@ -248,6 +251,7 @@ class _Counting:
         return data
 
     def digest(self) -> str:
+        """Hexadecimal SHA-256 of what was read, or an empty string."""
         return self._hash.hexdigest() if self._hash is not None else ""
 
 
@@ -257,19 +261,21 @@ def _plain(packed: _Counting, title: str) -> Iterator[Reader]:
     first = packed.read(6)
     rest = _Joined(first, packed)
     if first[:2] == b"\x1f\x8b":
-        with gzip.GzipFile(fileobj=rest, mode="rb") as file:  # type: ignore[arg-type]
-            yield file  # type: ignore[misc]
+        with gzip.GzipFile(fileobj=rest, mode="rb") as file:
+            yield file
     elif first[:4] == b"\x28\xb5\x2f\xfd":
         raise Inconclusive(f"{title} is compressed with zstd, which cannot be checked here; save it with gzip or plain")
     else:
         yield rest
 
 
-class _Joined:
+class _Joined(io.RawIOBase):
+    """The bytes that were looked at, then the rest."""
+
     def __init__(self, first: bytes, rest: Reader) -> None:
         self._first, self._rest = first, rest
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         if self._first:
             data, self._first = (self._first, b"") if size < 0 else (self._first[:size], self._first[size:])
             return data

@@ -48,7 +48,9 @@ def assemble(ctx: Context, service: Service) -> Assembled:
     archive = folder / "image.tar"
     with artifacts.locked(folder.with_name(key + ".lock")):
         if not (folder / "digest").is_file():
-            content: dict[str, Path | bytes] = {f"app/{path.removeprefix(inner)}": ctx.target.root / path for path in files}
+            content: dict[str, Path | bytes] = {
+                f"app/{path.removeprefix(inner)}": ctx.target.root / path for path in files
+            }
             if requirements:
                 content |= _python(ctx, requirements)
             if lock and npm:

@@ -71,7 +71,7 @@ def compare(
             result.notes.append(text)
             result.expected -= count
         else:
-            result.missed.append(Missed(f"{count} × {name}", "no advisories for this ecosystem in the source"))
+            result.missed.append(Missed(f"{count} of {name}", "no advisories for this ecosystem in the source"))
     return result
 
 
@@ -95,4 +95,4 @@ def line_of(text: str, name: str, version: str) -> int:
 
 def _whole(line: str, word: str, at: int) -> bool:
     before, after = line[at - 1 : at], line[at + len(word) : at + len(word) + 1]
-    return not (before.isalnum() or before in "-_." and before) and not (after.isalnum() or after in "-_" and after)
+    return not (before.isalnum() or (before in "-_." and before)) and not (after.isalnum() or (after in "-_" and after))

@@ -55,7 +55,17 @@ def build(ctx: Context, engine: Engine, dockerfile: str, folder: str) -> Path:
     tag = f"localhost/vallum-check-{name}:latest"
     root = ctx.target.root
     made = ctx.run(
-        [engine.path, "build", "--file", root / dockerfile, "--tag", tag, "--label", "vallum.check=image", root / folder],
+        [
+            engine.path,
+            "build",
+            "--file",
+            root / dockerfile,
+            "--tag",
+            tag,
+            "--label",
+            "vallum.check=image",
+            root / folder,
+        ],
         name="build",
     )
     if made.exit_code != 0:
@@ -74,7 +84,9 @@ def save(ctx: Context, engine: Engine, reference: str) -> Path:
     if known.exit_code != 0:
         pulled = ctx.run([engine.path, "pull", "--quiet", reference], name="pull")
         if pulled.exit_code != 0:
-            raise Inconclusive(f"{engine.program} could not pull {reference}: {_last(pulled.tail())}", pulled.tail(4000))
+            raise Inconclusive(
+                f"{engine.program} could not pull {reference}: {_last(pulled.tail())}", pulled.tail(4000)
+            )
     form = ("--format", "docker-archive") if engine.program == "podman" else ()
     saved = ctx.run([engine.path, "save", *form, "--output", archive, reference], name="save")
     if saved.exit_code != 0 or not archive.is_file():

@@ -6,7 +6,6 @@ this counts what it expects.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 from vallum import process
@@ -29,7 +28,9 @@ class Scan(NamedTuple):
     done: Finished
 
 
-def scan(ctx: Context, source: str, name: str, *, arguments: tuple[str, ...] = (), max_file: int = process.MAX_FILE) -> Scan:
+def scan(
+    ctx: Context, source: str, name: str, *, arguments: tuple[str, ...] = (), max_file: int = process.MAX_FILE
+) -> Scan:
     """Run `syft scan SOURCE` and keep CycloneDX 1.6 JSON as `raw/sbom.cdx.json`. `source` is in syft's words, with its kind
     (`dir:…`, `oci-archive:…`), `name` what the document calls it. Raises Inconclusive where no readable document comes."""
     tool = ctx.tool("syft")
@@ -60,5 +61,7 @@ def scan(ctx: Context, source: str, name: str, *, arguments: tuple[str, ...] = (
     )
     if done.exit_code != 0 or not document.is_file():
         lines = [line for line in done.tail().splitlines() if line.strip()]
-        raise Inconclusive(f"syft ended with {done.exit_code}: {lines[-1].strip()[:300] if lines else 'no word'}", done.tail())
+        raise Inconclusive(
+            f"syft ended with {done.exit_code}: {lines[-1].strip()[:300] if lines else 'no word'}", done.tail()
+        )
     return Scan(read(document.read_bytes()), Tool("syft", tool.version, tool.digest), done)

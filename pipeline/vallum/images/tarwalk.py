@@ -18,7 +18,9 @@ MAX_HEADER = 1 << 20
 class Reader(Protocol):
     """Anything with `read`."""
 
-    def read(self, size: int = ..., /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
 
 
 class Entry(NamedTuple):
@@ -33,7 +35,10 @@ class Entry(NamedTuple):
 
 
 def entries(stream: Reader, label: str, limit: int) -> Iterator[Entry]:
-    """Every member in order; at most `limit`. Reads `stream` to the end of the archive. Raises Inconclusive where it is broken."""
+    """Every member in order; at most `limit`. Reads `stream` to the end of the archive.
+
+    Raises Inconclusive where the archive is broken.
+    """
     offset = count = 0
     extended: dict[str, str] = {}
     while True:
