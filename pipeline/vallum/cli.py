@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-gate", action="store_true", help="with -s or -t: gather outcomes of the plan, judge nothing"
     )
+    parser.add_argument("--online", action="store_true", help="take advisories from api.osv.dev, whatever vallum.toml says")
     parser.add_argument("--version", action="version", version=f"vallum {__version__}")
     return parser
 
@@ -95,9 +96,11 @@ def _list(root: Path) -> int:
 
 
 def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
-    from vallum import commands
+    from vallum import commands, gather
     from vallum_checks import CHECKS
 
+    if options.online:
+        os.environ[gather.ADVISORIES] = "online"
     selected = list(options.sessions)
     for tag in options.tags:
         tagged = [check.id for check in CHECKS if tag in {check.stage, *check.tags}]

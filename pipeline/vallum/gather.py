@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from vallum import plan, runner
 from vallum.check import WHOLE, Check, Context, Stage
 from vallum.config import Config, load
@@ -18,6 +20,8 @@ from vallum.target import Target, discover
 from vallum_checks import CHECKS
 
 STAGED_SESSION = "dast"
+ADVISORIES = "VALLUM_ADVISORIES"
+"""Set by `vallum --online`: the source of advisories of this run, before the configured one."""
 
 
 def known_checks() -> frozenset[str]:
@@ -28,6 +32,9 @@ def known_checks() -> frozenset[str]:
 def open_target(root: Path) -> tuple[Target, Config]:
     """Configuration and target at `root`; UserError where something is wrong with them."""
     config = load(root.resolve(), known_checks())
+    source = os.environ.get(ADVISORIES)
+    if source:
+        config = msgspec.structs.replace(config, advisories=msgspec.structs.replace(config.advisories, source=source))
     return discover(root, config), config
 
 
