@@ -50,14 +50,16 @@ _CLASSES = {
     "Maven": "MavenVersion",
     "RubyGems": "RubygemsVersion",
     "NuGet": "NugetVersion",
-    "Packagist": "ComposerVersion",
     "Debian": "DebianVersion",
     "Ubuntu": "DebianVersion",
     "Alpine": "AlpineLinuxVersion",
     "Rocky Linux": "RpmVersion",
     "AlmaLinux": "RpmVersion",
 }
-"""OSV ecosystem to the class of `univers.versions` that orders its versions; PyPI goes straight to `packaging`."""
+"""OSV ecosystem to the class of `univers.versions` that orders its versions."""
+_PEP440 = frozenset({"PyPI", "Packagist"})
+"""Ordered by `packaging`. Packagist too: univers (32.0.1) reads Composer's fourth number as build metadata and then orders
+1.2.3.4 neither before nor after 1.2.3, while the order of alpha, beta, RC and plain is the same in both worlds."""
 
 
 def base(ecosystem: str) -> str:
@@ -67,7 +69,7 @@ def base(ecosystem: str) -> str:
 
 def supported(ecosystem: str) -> bool:
     """Whether we can order versions of it."""
-    return base(ecosystem) == "PyPI" or base(ecosystem) in _CLASSES
+    return base(ecosystem) in _PEP440 or base(ecosystem) in _CLASSES
 
 
 def normal_name(ecosystem: str, name: str) -> str:
@@ -87,7 +89,7 @@ def query(ecosystem: str, name: str, version: str) -> Query:
 
 @functools.cache
 def _parser(kind: str) -> Callable[[str], Any]:
-    if kind == "PyPI":
+    if kind in _PEP440:
         from packaging.version import Version
 
         return Version
@@ -104,18 +106,24 @@ def parse(kind: str, version: str) -> Any:
     """A value that can be compared with others of the same `kind` (an ecosystem without release). Raises UnknownVersion."""
     text = version.strip()
     if kind == "Go":
-        text = text.removeprefix("go").removeprefix("v").removesuffix("+incompatible")
+        text = text.removeprefix("go").removeprefix("v")
     elif kind in {"crates.io", "npm"}:
         text = text.removeprefix("v").removeprefix("=")
-    if _parser(kind).__name__ == "SemverVersion" and not _SEMVER.fullmatch(text):
-        raise UnknownVersion(f"{version!r} is no version of {kind}")
+    elif kind == "RubyGems":
+        text = text.partition("-")[0]  # what follows is a platform: 1.16.0-x86_64-linux
+    if _CLASSES.get(kind) == "SemverVersion":
+        text = text.partition("+")[
+            0
+        ]  # build metadata has no part in the order (SemVer 2.0.0, 10); univers lets it have one
+        if not _SEMVER.fullmatch(text):
+            raise UnknownVersion(f"{version!r} is no version of {kind}")
     try:
         return _parser(kind)(text)
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise UnknownVersion(f"{version!r} is no version of {kind}") from error
 
 
-_SEMVER = re.compile(r"\d+(\.\d+){0,3}([-+.][0-9A-Za-z.+-]+)?")
+_SEMVER = re.compile(r"\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?")
 """univers takes nearly anything for a semantic version (`2.x`, `latest`) and reads it as some number: we do not."""
 
 
