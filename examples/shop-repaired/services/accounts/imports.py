@@ -1,9 +1,7 @@
 """Reading lists of users that partners send: plain data only."""
-from xml.etree.ElementTree import ParseError
-
 import yaml
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import ParseError, fromstring
 
 
 class BadDocument(ValueError):
