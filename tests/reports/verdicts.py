@@ -66,7 +66,7 @@ FINDINGS = (
             41,
             19,
             43,
-            'rows = connection.execute(\n    f"select id, item, total from orders where item like \'%{q}%\'"\n).fetchall()',
+            "rows = connection.execute(\n    f\"select id, item, total from orders where item like '%{q}%'\"\n).fetchall()",
         ),
         exchange=Exchange(
             "GET /orders/search?q=x%27%20or%20%271%27=%271 HTTP/1.1\nHost: orders\nAuthorization: Bearer [redacted]\n",
@@ -166,7 +166,9 @@ FINDINGS = (
         service="orders",
         cwe=(89,),
         checks=("bandit",),
-        location=Location("services/orders/app/migrate.py", 12, snippet='db.execute("select * from " + TABLE)  # nosec'),
+        location=Location(
+            "services/orders/app/migrate.py", 12, snippet='db.execute("select * from " + TABLE)  # nosec'
+        ),
         suppression=Suppression("inSource", "# nosec B608", "TABLE is a constant of this file"),
     ),
 )
@@ -307,7 +309,10 @@ def counts(service: str) -> dict[str, int]:
 
 
 def shop(**changes: object) -> Verdict:
-    blocking = {name: sum(judged(f).disposition is Disposition.BLOCKS for f in FINDINGS if f.service == name) for name in ("accounts", "gateway", "notify", "orders", "")}
+    blocking = {
+        name: sum(judged(f).disposition is Disposition.BLOCKS for f in FINDINGS if f.service == name)
+        for name in ("accounts", "gateway", "notify", "orders", "")
+    }
     fields: dict[str, object] = {
         "status": Status.FAIL,
         "target": "shop",

@@ -83,7 +83,7 @@ def render(
         for problem in problems:
             yield f"  {paint(_YELLOW, 'not written')}  {safe(problem, 300)}"
         if report is not None:
-            yield f"report  {safe(str(report))}"
+            yield f"report  {safe(str(report), 500)}"
         yield f"{head}  {tally(verdict)}  ({text.duration(verdict.seconds)})"
 
     return list(lines())
@@ -98,7 +98,7 @@ def tally(verdict: Verdict) -> str:
     )
 
 
-def safe(value: str, limit: int = 0) -> str:
+def safe(value: str, limit: int = 120) -> str:
     """One line without control characters. What GitHub's runner takes for a command is broken up: `##[` anywhere, `::` first."""
     cleaned = text.line(value, limit).replace("##[", "## [")
     return f": {cleaned[1:]}" if cleaned.startswith("::") else cleaned

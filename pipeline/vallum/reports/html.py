@@ -27,6 +27,8 @@ EVIDENCE = 4_000
 """Characters of one excerpt, request or response."""
 ALL_EVIDENCE = 4_000_000
 """Characters of evidence of all findings together."""
+LONGEST = 6_000
+"""Characters of any other text."""
 MISSED = 200
 LISTED = 500
 STAGE_TITLE = {"source": "Source", "dependencies": "Dependencies", "images": "Images", "staged": "Staged deployment"}
@@ -57,7 +59,12 @@ def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
     environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
     template = environment.from_string((folder / "index.html.j2").read_text("utf-8"))
     page = template.generate(
-        verdict=verdict, style=style, script=script, style_hash=sha256(style), script_hash=sha256(script), **data(verdict)
+        verdict=verdict,
+        style=style,
+        script=script,
+        style_hash=sha256(style),
+        script_hash=sha256(script),
+        **data(verdict),
     )
     return {"index.html": text.to_bytes(page)}
 
@@ -196,5 +203,7 @@ def _facets(shown: tuple[Judged, ...], stages: dict[str, str]) -> dict[str, list
 
 
 def _finalize(value: object) -> object:
-    """Whatever the template prints: no control characters. Numbers and markup of our own stay as they are."""
-    return text.plain(value) if type(value) is str or isinstance(value, (Severity, Status, Disposition)) else value
+    """Whatever the template prints: bounded, without control characters. Our own style and script pass as Markup."""
+    if type(value) is not str:
+        return value
+    return text.plain(value if len(value) <= LONGEST else value[:LONGEST] + "…")

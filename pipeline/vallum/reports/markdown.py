@@ -20,7 +20,6 @@ ROWS = (200, 50, 10)
 MARK = {Status.PASS: "PASS", Status.FAIL: "FAIL", Status.INCOMPLETE: "INCOMPLETE"}
 _MARKUP = re.compile(r"[\\`*_{}\[\]()<>&#+!|~:$^=\"'-]|(?<=www)\.|(?m:^\s*\d+\.)")
 _BREAKS_LINK = str.maketrans({"@": "@\u2060", "#": "#\u2060"})
-_TICKS = re.compile("`+")
 
 
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
@@ -45,13 +44,9 @@ def prose(value: str, limit: int = 300) -> str:
 
 
 def code(value: str, limit: int = 160) -> str:
-    """One line as a code span with a fence longer than any in it; pipes escaped as tables want it. Empty: nothing."""
-    cleaned = text.line(value, limit).replace("|", "\\|")
-    if not cleaned:
-        return ""
-    fence = "`" * (1 + max((len(run) for run in _TICKS.findall(cleaned)), default=0))
-    pad = " " if cleaned.startswith("`") or cleaned.endswith("`") else ""
-    return f"{fence}{pad}{cleaned}{pad}{fence}"
+    """One line in `<code>`, escaped like `prose`; a span in backticks could be left through a table's pipe. Empty: nothing."""
+    escaped = prose(value, limit)
+    return f"<code>{escaped}</code>" if escaped else ""
 
 
 def _document(verdict: Verdict, rows: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ Limits as GitHub documents them ("SARIF support for code scanning", read 2026): 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -39,20 +40,18 @@ MAX_MESSAGE = 2_000
 ALL = "_"
 """Stands for the service of findings that belong to none."""
 _ADVISORY = re.compile(r"(CVE|GHSA|PYSEC|RUSTSEC|GO|OSV|MAL)-[0-9A-Za-z-]+")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 Category = tuple[str, str]
 
 
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
     """`{"vallum.sarif": …, "sarif/<service>.<check>.sarif": …}`."""
     del root
-    runs = {category: run for category, run in _runs(verdict)}
+    runs = dict(_runs(verdict))
     files = {NAME: fit(list(runs.values()))}
     for (service, check), run in runs.items():
-        name = f"{FOLDER}/{file_name(service)}.{file_name(check)}.sarif"
-        while name in files:  # two names that differ only in what a file name may not hold
-            name = name.removesuffix(".sarif") + "_.sarif"
-        files[name] = fit([run])
+        files[f"{FOLDER}/{slug(service)}.{slug(check)}.sarif"] = fit([run])
     return files
 
 
@@ -75,9 +74,13 @@ def fit(runs: list[model.Run]) -> bytes:
         kept[longest] = _leave_out(cut, "results over 10 MB a file", len(results) - keep)
 
 
-def file_name(name: str) -> str:
-    """A service's or check's name as part of a file name: nothing that leads out of the folder."""
-    return _UNSAFE.sub("_", name).lstrip(".")[:100] or ALL
+def slug(name: str) -> str:
+    """A service's or check's name as part of a file's name and of a category: `name` itself if it is a plain word, else
+    what is plain of it and a hash, so that two names never share one."""
+    if name == ALL or _PLAIN.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', name)[:80]}-{digest}"
 
 
 def rule_id(finding: Finding) -> str:
@@ -98,7 +101,7 @@ def _runs(verdict: Verdict) -> Iterable[tuple[Category, model.Run]]:
     whole = [check for check, results in rows.items() if any(result.unit == text.WHOLE for result in results)]
     units = [(each.unit, each.check) for each in verdict.checks if each.unit != text.WHOLE]
     every = dict.fromkeys((*found, *units, *((service, check) for check in whole for service in services)))
-    sound = [category for category in every if _sound(*category, rows[category[1]])]
+    sound = [category for category in every if _sound(category[0], rows[category[1]])]
     sound_set = frozenset(sound)
     unsound = Counter(f"{each[1]}: could not tell, its alerts stay" for each in every if each not in sound_set)
     order = {category: number for number, category in enumerate(found)}
@@ -110,7 +113,7 @@ def _runs(verdict: Verdict) -> Iterable[tuple[Category, model.Run]]:
         yield category, run
 
 
-def _sound(service: str, check: str, rows: list[CheckResult]) -> bool:
+def _sound(service: str, rows: list[CheckResult]) -> bool:
     """Whether every run that may find something in this category ran whole."""
     speaks = [row for row in rows if service != ALL and row.unit in {service, text.WHOLE}] or rows
     return bool(speaks) and all(row.status == "completed" for row in speaks)
@@ -134,7 +137,7 @@ def _run(
                 properties=model.DriverBag(digest=row.tool.digest) if row.tool and row.tool.digest else None,
             )
         ),
-        automation_details=model.AutomationDetails(id=f"svc/{file_name(service)}/{file_name(check)}/"),
+        automation_details=model.AutomationDetails(id=f"svc/{slug(service)}/{slug(check)}/"),
         invocations=(model.Invocation(execution_successful=True, start_time_utc=row.started),),
         results=tuple(_result(each, index[rule_id(each.finding)], uri) for each in kept),
         properties=model.RunBag(check=check, seconds=row.seconds, coverage=row.coverage, databases=row.databases),
@@ -176,7 +179,9 @@ def _result(judged: Judged, index: int, uri: Callable[[str], str]) -> model.Resu
     slim = msgspec.structs.replace(
         finding,
         rule=rule_id(finding)[:MAX_NAME],
-        message=(message or finding.rule).replace("[", "\\[").replace("]", "\\]"),  # no links: SARIF 3.11.6
+        message=(message or finding.rule or "no message")
+        .replace("[", "\\[")
+        .replace("]", "\\]"),  # no links: SARIF 3.11.6
         exchange=None,
         suppression=None,
         fix="",
