@@ -237,13 +237,23 @@ def _audit(ctx: Context, tool: ToolEnv, mirror: Mirror, pairs: Sequence[tuple[st
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     skipped: dict[tuple[str, str], str] = {}
     for group, done in zip(groups, runs, strict=True):
-        for dependency in _read(done, mirror).dependencies:
-            if dependency.skip_reason or not dependency.version:
-                pair = (dependency.name, group.get(dependency.name, ""))
-                skipped[pair] = f"pip-audit skipped it: {dependency.skip_reason or 'no version'}"
-            else:
-                found[dependency.name, dependency.version] = tuple(one.id for one in dependency.vulns)
+        _sort(_read(done, mirror), group, found, skipped)
     return _Audited(found, skipped, runs)
+
+
+def _sort(
+    report: _Report,
+    group: dict[str, str],
+    found: dict[tuple[str, str], tuple[str, ...]],
+    skipped: dict[tuple[str, str], str],
+) -> None:
+    """What pip-audit looked up goes to `found`, what it skipped (and says in passing, with exit 0) to `skipped`."""
+    for dependency in report.dependencies:
+        if dependency.skip_reason or not dependency.version:
+            pair = (dependency.name, group.get(dependency.name, ""))
+            skipped[pair] = f"pip-audit skipped it: {dependency.skip_reason or 'no version'}"
+        else:
+            found[dependency.name, dependency.version] = tuple(one.id for one in dependency.vulns)
 
 
 def _read(done: Finished, mirror: Mirror) -> _Report:
