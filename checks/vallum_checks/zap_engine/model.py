@@ -1,0 +1,78 @@
+"""What goes into an attack and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vallum.finding import Finding, Rule
+from vallum.outcome import Coverage, Database, Tool
+
+
+@dataclass(frozen=True)
+class ScanTarget:
+    """One staged service. `base_url` has no slash at the end; `openapi_relative` is the definition's path in the target,
+    for locations; `pages` are paths of HTML pages from which the spider starts."""
+
+    service: str
+    base_url: str
+    openapi: Path | None
+    openapi_relative: str
+    pages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack found and proved. `incomplete` is empty when it was whole, else one sentence that says why not:
+    findings and coverage are then what there was until then."""
+
+    tool: Tool
+    findings: tuple[Finding, ...]
+    rules: tuple[Rule, ...]
+    coverage: tuple[Coverage, ...]
+    databases: tuple[Database, ...]
+    incomplete: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of an API definition. `template` is its path with placeholders, without the servers' prefix;
+    `line` counts from 1 (0: unknown)."""
+
+    method: str
+    template: str
+    line: int
+    secured: bool
+    declared: frozenset[str]
+    late: bool = False
+    login: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An operation with example values. `path` begins with the servers' prefix and is percent-encoded; `segments` maps the
+    number of a path segment (from 1) to its parameter."""
+
+    operation: Operation
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    content_type: str = ""
+    segments: tuple[tuple[int, str], ...] = ()
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A seed and its answer; `status` 0: none."""
+
+    service: str
+    request: Request
+    status: int
+    why: str = ""
+    text: str = ""

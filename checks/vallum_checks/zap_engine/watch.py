@@ -1,0 +1,160 @@
+"""Watching active scans: finished, hung, out of time, or the target gone. ZAP itself says 100 % and FINISHED in all cases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from vallum.errors import Inconclusive
+from vallum_checks.zap_engine.client import Zap
+
+FROZEN = 45.0
+"""Seconds without a request before a scan is called hung: more than four of ZAP's read time-outs of TIMEOUT seconds."""
+TIMEOUT = 10
+PROBE_EVERY = 3.0
+PROBES_FAILED = 3
+"""Failed probes in a row before the target is called dead: one may fall into a sleep that a rule asked for."""
+SEND_FAILURES = 0.25
+"""Share of requests without an answer from which on a scan proves nothing."""
+KNOWN_SKIPS = ("no Active Scan OAST service", "scan policy", "no nodes", "technolog")
+"""Reasons for a skipped rule that are settings, not failures."""
+
+
+def answers(url: str, timeout: float = 8.0) -> bool:
+    """Whether an HTTP server answers there, whatever it says. Past ZAP: a proxy would answer for a dead service."""
+    import httpx
+
+    try:
+        with httpx.Client(trust_env=False, timeout=timeout, verify=False) as client:  # noqa: S501 - liveness only
+            client.get(url)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+@dataclass
+class Watched:
+    """One active scan and what became of it."""
+
+    service: str
+    number: str
+    probe: str
+    requests: int = 0
+    changed: float = 0.0
+    progress: int = 0
+    done: bool = False
+    why: str = ""
+    failed_probes: int = 0
+    probed: float = 0.0
+    polls: list[tuple[float, int, int]] = field(default_factory=list)
+    took: dict[str, int] = field(default_factory=dict)
+
+
+class Watcher:
+    """Follows scans to their end. `end` is a time of time.monotonic()."""
+
+    def __init__(
+        self,
+        zap: Zap,
+        alive: Callable[[], None],
+        end: float,
+        *,
+        frozen: float = FROZEN,
+        probe_every: float = PROBE_EVERY,
+    ) -> None:
+        self._zap = zap
+        self._alive = alive
+        self._end = end
+        self._frozen = frozen
+        self._probe_every = probe_every
+
+    def follow(self, scans: Sequence[Watched]) -> None:
+        """Return when all are done. A reason in `why` says which did not end by itself; what was found is kept."""
+        started = time.monotonic()
+        for scan in scans:
+            scan.changed = scan.probed = started
+        while not all(scan.done for scan in scans):
+            self._alive()
+            rows = {str(row.get("id")): row for row in self._zap.rows(self._zap.api.ascan.scans, "active scans")}
+            now = time.monotonic()
+            for scan in scans:
+                if not scan.done:
+                    self._look(scan, rows.get(scan.number), now, started)
+            if not all(scan.done for scan in scans):
+                time.sleep(0.2 if now - started < 10 else 0.5)
+
+    def _look(self, scan: Watched, row: Mapping[str, Any] | None, now: float, started: float) -> None:
+        if row is None:
+            scan.done, scan.why = True, "ZAP lost the scan"
+            return
+        requests = self._zap.number(row.get("reqCount"), "request count")
+        scan.progress = self._zap.number(row.get("progress"), "progress")
+        if requests != scan.requests:
+            scan.requests, scan.changed = requests, now
+        scan.polls.append((round(now - started, 2), requests, scan.progress))
+        if row.get("state") == "FINISHED":
+            scan.done = True
+            if scan.progress != 100:
+                scan.why = f"the scan ended at {scan.progress} %"
+            return
+        if now - scan.probed >= self._probe_every:
+            scan.probed = now
+            scan.failed_probes = 0 if answers(scan.probe) else scan.failed_probes + 1
+        if scan.failed_probes >= PROBES_FAILED:
+            self._stop(scan, f"the service stopped answering after {requests} requests")
+        elif now - scan.changed > self._frozen:
+            self._stop(scan, f"the scan hung: no request for {self._frozen:.0f} s after {requests} requests")
+        elif now > self._end:
+            self._stop(scan, f"the time was up at {scan.progress} %")
+
+    def _stop(self, scan: Watched, why: str) -> None:
+        scan.done, scan.why = True, why
+        with contextlib.suppress(Inconclusive):  # it is over for us whether ZAP obeys or not
+            self._zap.api.ascan.stop(scan.number)
+
+
+def skipped(zap: Zap, number: str) -> tuple[list[str], dict[str, int]]:
+    """Rules that a finished scan left out for a reason that is no setting, and the milliseconds that each rule took.
+
+    Rows of ZAP's progress: name, id, quality, state, ms, requests, alerts.
+    """
+    found = []
+    took = {}
+    progress = zap.api.ascan.scan_progress(number)
+    if not isinstance(progress, list):
+        raise Inconclusive("ZAP gave no progress of the scan")
+    for part in progress:
+        for process in part.get("HostProcess", []) if isinstance(part, dict) else []:
+            row = process.get("Plugin", []) if isinstance(process, dict) else []
+            state = str(row[3]) if len(row) > 3 else "unknown"
+            if len(row) > 4 and str(row[4]).isdigit():
+                took[str(row[0])] = int(row[4])
+            if not state.startswith("Complete") and not any(word in state for word in KNOWN_SKIPS):
+                found.append(f"{row[0] if row else 'a rule'} ({state})")
+    return found, took
+
+
+def failures(zap: Zap) -> tuple[int, int]:
+    """How many requests ZAP sent without and with an answer, since it started."""
+    stats = zap.api.stats.stats("stats.network.send")
+    if not isinstance(stats, dict):
+        raise Inconclusive("ZAP gave no statistics")
+    return (
+        zap.number(stats.get("stats.network.send.failure", 0), "failed requests"),
+        zap.number(stats.get("stats.network.send.success", 0), "requests"),
+    )
+
+
+def scope_pattern(base_url: str) -> str:
+    """A regular expression of Java for everything below the address and nothing else."""
+    parts = urlsplit(base_url)
+    return f"\\Q{parts.scheme}://{parts.netloc}\\E(/.*|\\?.*|)"
+
+
+def dead(targets: Iterable[tuple[str, str]]) -> list[str]:
+    """The services of (name, url) that do not answer."""
+    return [name for name, url in targets if not answers(url)]
