@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vallum.stage.definition import Definition
     from vallum_checks.schemathesis_report import Tested
 
-EXAMPLES = 15
-"""Generated requests for each operation and phase: the shop's 48 operations take about 15 s on two cores."""
+EXAMPLES = 8
+"""Generated requests for each operation and phase. On the shop (48 operations) 15 find what 8 find; 22 CPU seconds in all."""
 SEED = 20261122
 """Fixed, with --generation-deterministic: the same code gives the same findings."""
 AT_ONCE = min(2, os.cpu_count() or 1)
@@ -110,7 +110,7 @@ def _argv(ctx: Context, program: Path, deployment: Deployment, name: str, defini
     return [
         *(str(program), "--config-file", str(settings), "run", str(definition.file)),
         *("--origin", deployment.urls[name], "--phases", PHASES, "--max-examples", str(examples)),
-        *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure"),
+        *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure", "--no-shrink"),
         *("--suppress-health-check", "all", "--request-timeout", "10", "--max-redirects", "0", "--no-color"),
         *("--report", "json,ndjson", "--report-json-path", str(ctx.raw / f"{name}.json")),
         *("--report-ndjson-path", str(ctx.scratch / f"{name}.ndjson")),

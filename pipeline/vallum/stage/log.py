@@ -27,10 +27,13 @@ class _Log:
         self._written = 0
         self._dropped = 0
         self._tail = b""
+        self.holding = True
 
     def feed(self, data: bytes) -> None:
         """Whole lines go on; a line without an end goes on too when it is long, but for what could be half a secret."""
         self._held += data
+        if self.holding and len(self._held) < HEAD:
+            return
         cut = self._held.rfind(b"\n") + 1
         if not cut and len(self._held) > _CHUNK:
             cut = len(self._held) - self._redactor.longest
@@ -63,7 +66,11 @@ class _Log:
 
 
 class Logs:
-    """One thread reads the pipes of all services, so that none blocks on a full one. `close` ends it."""
+    """One thread reads the pipes of all services, so that none blocks on a full one. `close` ends it.
+
+    Until `release`, what the services print is held in memory: one that logs the token it just gave us does so before we
+    can know it.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -96,6 +103,13 @@ class Logs:
         with self._lock:
             log = self._logs.get(service)
             return log.tail().decode("utf-8", "replace")[-characters:].strip() if log else ""
+
+    def release(self) -> None:
+        """All secrets are known to the redactor by now: write what was held, and from now on at once."""
+        with self._lock:
+            for log in self._logs.values():
+                log.holding = False
+                log.feed(b"")
 
     def _pump(self) -> None:
         while True:

@@ -8,7 +8,6 @@ folder (their node_modules never appears in the user's tree), the others in it, 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -26,7 +25,7 @@ from vallum import artifacts
 from vallum.config import Config, Environment, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import ended_by_signals, start
-from vallum.stage import leftovers, settings, sockets
+from vallum.stage import leftovers, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
@@ -36,6 +35,8 @@ from vallum.target import Target
 
 GRACE = 3.0
 """Seconds that all services of a level together get between SIGTERM and SIGKILL: their state is thrown away anyway."""
+PATIENCE = 30.0
+"""Seconds that the supervisor of `vallum -s stage` gets to take its services down."""
 ATTEMPTS = 3
 """How often the deployment is begun anew when another program took a port between choosing and using it."""
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "JAVA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -65,7 +66,7 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
     folder = stage_folder(target.root)
     held = artifacts.locked(folder / "lock", "a staged deployment of this folder is up, or a run is using it")
     with _signals(), held:
-        _clear(folder)
+        state.clear(folder, GRACE)
         services = {
             name: install(name, service, target.root / service.directory)
             for name, service in environment.services.items()
@@ -81,19 +82,18 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
 def remove(root: Path) -> list[str]:
     """See vallum.stage.environment.Environment."""
     folder = stage_folder(root)
-    owner = _state(folder).get("owner", {})
-    pid = owner.get("pid", 0)
-    ended = []
-    if pid and leftovers.started(pid) == owner.get("started"):
-        if not owner.get("detached"):
+    before = state.read(folder)
+    ended: list[str] = []
+    if before.owner.lives():
+        if not before.detached:
             raise UserError("a run is using the staged deployment", "wait for it, or end it with Ctrl-C")
-        os.kill(pid, signal.SIGTERM)
-        ended = list(_state(folder).get("services", {}))
-        deadline = time.monotonic() + 30
-        while leftovers.started(pid) == owner.get("started") and time.monotonic() < deadline:
+        ended = list(before.services)
+        os.kill(before.owner.pid, signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE
+        while before.owner.lives() and time.monotonic() < deadline:
             time.sleep(0.05)
     with artifacts.locked(folder / "lock", "the staged deployment does not end"):
-        return sorted({*ended, *_clear(folder)})
+        return sorted({*ended, *state.clear(folder, GRACE)})
 
 
 def _bring_up(
@@ -151,6 +151,7 @@ class _Running:
         """Log in, where configured, and say what is up."""
         login = self._environment.login
         session = log_in(login, self._urls, self._secrets, self._redactor) if login is not None else None
+        self._logs.release()
         return Deployment(
             kind="process",
             run_id=self._run_id,
@@ -261,59 +262,14 @@ class _Running:
             leftovers.end_groups([self._processes[name] for name in level if name in self._processes], GRACE)
         leftovers.end(leftovers.labelled(self._folder), 1.0)
         self._logs.close()
-        _forget(self._folder, self._environment.services)
+        state.forget(self._folder, self._environment.services)
 
     def _write_state(self) -> None:
-        """Which processes are ours: no secret, no environment variable."""
-        services = {
-            name: {
-                "port": self._ports[name],
-                "pid": self._processes[name].pid if name in self._processes else 0,
-                "started": leftovers.started(self._processes[name].pid) if name in self._processes else "",
-            }
-            for name in self._environment.services
-        }
-        owner = {
-            "pid": os.getpid(),
-            "started": leftovers.started(os.getpid()),
-            "detached": os.environ.get("VALLUM_DETACHED") == "1",
-        }
-        state = {"run": self._run_id, "kind": "process", "owner": owner, "services": services}
-        path = self._folder / "state.json"
-        artifacts.write(path, json.dumps(state, indent=1).encode())
-        path.chmod(0o600)
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    """What state.json says; empty where there is none or it is not ours to understand."""
-    try:
-        state = json.loads(artifacts.read(folder / "state.json", 1 << 20))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
-
-
-def _clear(folder: Path) -> list[str]:
-    """End what a killed run left and remove its folders; returns the names of its services. The lock must be held."""
-    state = _state(folder)
-    services = state.get("services", {})
-    left = leftovers.labelled(folder)
-    known = {seen.pid for seen in left}
-    for facts in services.values():
-        pid = facts.get("pid", 0)
-        if pid and pid not in known and facts.get("started") and leftovers.started(pid) == facts["started"]:
-            left.append(leftovers.Seen(pid, pid, facts["started"]))
-    leftovers.end(left, GRACE)
-    _forget(folder, services)
-    return sorted(services)
-
-
-def _forget(folder: Path, services: Any) -> None:
-    """Remove the state of the services, which may hold what they were given in confidence; then state.json."""
-    for name in services:
-        for each in ("state", "tmp", "app"):
-            shutil.rmtree(folder / name / each, ignore_errors=True)
-    (folder / "state.json").unlink(missing_ok=True)
+        services = {}
+        for name, port in self._ports.items():
+            pid = self._processes[name].pid if name in self._processes else 0
+            services[name] = state.Staged(pid, leftovers.started(pid) if pid else "", port)
+        state.write(self._folder, self._run_id, services)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from vallum.config import Environment, Login, StagedService
 from vallum.errors import UserError
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _PATH = re.compile(r"/[!-~]*")
 """Printable ASCII only: nothing that could break out of a request line."""
 _PLACES = "{port} {state} {python} {url.NAME} {secret.NAME}"
@@ -34,7 +34,7 @@ def _secret_names(environment: Environment) -> dict[str, str]:
 
 def _check_service(name: str, service: StagedService, root: Path, names: dict[str, str]) -> None:
     key = f"environment.services.{name}"
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UserError(f"{key}: a service's name has letters, digits, `-`, `_` and `.` only", "rename the service")
     folder = root / service.directory
     if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):

@@ -26,6 +26,8 @@ from vallum.target import Target
 
 DEADLINE = 1800.0
 """Seconds for installing and starting everything."""
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Supervisors that outlive us: kept, because a Popen object that is collected while its process runs warns of it."""
 _PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -50,6 +52,7 @@ def detach(target: Target, run_id: str, folder: Path) -> str:
     with _stopped_on_error(process):
         said = _first_line(reader, process)
         if "up" in said:
+            _LEFT.append(process)
             return str(said["up"])
         if "mistake" in said:
             raise UserError(*said["mistake"])

@@ -1,0 +1,85 @@
+"""`state.json`: which processes a deployment consists of, so that the next run can remove what a killed one left.
+
+It holds no secret and no environment variable. What it says is believed only as far as pid and start time agree with the
+system, and a file that does not fit the types is ignored: the label of the processes (vallum.stage.leftovers) remains.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from vallum import artifacts
+from vallum.stage import leftovers
+from vallum.stage.settings import NAME
+
+FILE = "state.json"
+_MAX_SIZE = 1 << 20
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A process by pid and start time; pid 0: not started yet."""
+
+    pid: Annotated[int, msgspec.Meta(ge=0)] = 0
+    started: str = ""
+
+    def lives(self) -> bool:
+        """Whether this very process still runs."""
+        return self.pid > 0 and self.started != "" and leftovers.started(self.pid) == self.started
+
+
+class Staged(Process, frozen=True):
+    """A service: its process, and the port that it was given."""
+
+    port: int = 0
+
+
+class State(msgspec.Struct, frozen=True):
+    """The file. `owner` is the run or the supervisor; `detached` says that it is the supervisor of `vallum -s stage`."""
+
+    run: str = ""
+    owner: Process = Process()
+    detached: bool = False
+    services: dict[str, Staged] = {}
+
+
+def read(folder: Path) -> State:
+    """What the file says; an empty State where there is none that fits."""
+    try:
+        state = msgspec.json.decode(artifacts.read(folder / FILE, _MAX_SIZE), type=State)
+    except (OSError, ValueError):
+        return State()
+    return state if all(NAME.fullmatch(name) for name in state.services) else State()
+
+
+def write(folder: Path, run_id: str, services: dict[str, Staged]) -> None:
+    """Write the file, for the user's eyes only."""
+    owner = Process(os.getpid(), leftovers.started(os.getpid()))
+    state = State(run_id, owner, os.environ.get("VALLUM_DETACHED") == "1", services)
+    artifacts.write(folder / FILE, msgspec.json.format(msgspec.json.encode(state)))
+    (folder / FILE).chmod(0o600)
+
+
+def clear(folder: Path, grace: float) -> list[str]:
+    """End what a killed run left and remove its folders; returns the names of its services. The lock must be held."""
+    services = read(folder).services
+    left = {seen.pid: seen for seen in leftovers.labelled(folder)}
+    for process in services.values():
+        if process.lives():
+            left.setdefault(process.pid, leftovers.Seen(process.pid, process.pid, process.started))
+    leftovers.end(left.values(), grace)
+    forget(folder, services)
+    return sorted(services)
+
+
+def forget(folder: Path, services: Iterable[str]) -> None:
+    """Remove what the services kept, which may hold what they were given in confidence; then the file. Logs stay."""
+    for name in services:
+        for each in ("state", "tmp", "app"):
+            shutil.rmtree(folder / name / each, ignore_errors=True)
+    (folder / FILE).unlink(missing_ok=True)
