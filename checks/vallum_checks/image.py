@@ -106,7 +106,8 @@ def _subject(ctx: Context, service: Service) -> _Subject:
             return _archive(ctx, saved, f"the image {service.image}, saved by {working.program} {working.version}")
         if not _is_reference(service.image):
             raise Inconclusive(
-                f"services.{service.name}.image names {service.image}, and there is no such file or folder"
+                f"services.{service.name}.image names {service.image}: there is no such file or folder, and without a "
+                "container engine a reference must name its registry"
             )
         # A registry serves blobs by digest, and syft's client checks them; there is no archive of ours to look at first.
         return _Subject(f"registry:{service.image}", f"the image {service.image}, read from its registry")
@@ -124,9 +125,11 @@ def _subject(ctx: Context, service: Service) -> _Subject:
 
 
 def _is_reference(text: str) -> bool:
+    """An image with its registry (`HOST[:PORT]/NAME[:TAG][@DIGEST]`, the host with a dot or a port), not a mistyped path."""
     import re
 
-    return re.fullmatch(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", text) is not None
+    host = r"([a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?|[a-z0-9-]+:\d+)"
+    return re.fullmatch(host + r"(/[a-z0-9._-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", text) is not None
 
 
 def _archive(ctx: Context, path: Path, note: str) -> _Subject:
