@@ -30,11 +30,15 @@ def init(root: Path, arguments: tuple[str, ...]) -> str:
     options = _options(arguments)
     root = root.resolve()
     target = discover(root, Config())
-    say(f"{target.name}: {len(target.files)} files; services: {', '.join(s.name for s in target.services) or 'none found'}")
+    say(
+        f"{target.name}: {len(target.files)} files; services: {', '.join(s.name for s in target.services) or 'none found'}"
+    )
     if _configured_in_pyproject(root):
         say("  pyproject.toml has [tool.vallum]: no vallum.toml is written")
     else:
-        _write(root / FILE, render("vallum.toml", target=target, services=[described(target, s) for s in target.services]))
+        _write(
+            root / FILE, render("vallum.toml", target=target, services=[described(target, s) for s in target.services])
+        )
     name = "ci/vallum-matrix.yml" if options.matrix else "ci/vallum.yml"
     action = options.action or PLACEHOLDER
     repository, _, ref = action.partition("@")
@@ -117,7 +121,9 @@ def _write(path: Path, text: str) -> bool:
         say(f"  kept    {path.name}: it exists already")
         return False
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}", "give the folder to the user who runs vallum") from None
+        raise UserError(
+            f"cannot write {path}: {error.strerror}", "give the folder to the user who runs vallum"
+        ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     say(f"  wrote   {path}")

@@ -76,7 +76,14 @@ def act(tmp_path: Path, clone: Path) -> Act:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, "utf-8")
         for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "all"]):
-            identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid", "-c", "core.hooksPath=/dev/null"]
+            identity = [
+                "-c",
+                "user.name=test",
+                "-c",
+                "user.email=test@example.invalid",
+                "-c",
+                "core.hooksPath=/dev/null",
+            ]
             subprocess.run(["git", *identity, *command], cwd=target, check=True)
         store = tmp_path / "store"
         store.mkdir()
@@ -84,14 +91,14 @@ def act(tmp_path: Path, clone: Path) -> Act:
         event_file.write_text(json.dumps({"repository": {"default_branch": "main"}, **(event or {})}), "utf-8")
         where: dict[str, Path] = {f"{NAME}@{COMMIT}": clone}
         ours = [ROOT / "action.yml", *(ROOT / ".github" / "workflows").glob("*.yml")]
-        workflows = [path for path in target.glob(".github/workflows/*.yml")]
+        workflows = list(target.glob(".github/workflows/*.yml"))
         for repository, commit in set().union(*(uses(path) for path in [*ours, *workflows])):
             if repository != NAME:
                 folder = "upload-sarif" if repository == "github/codeql-action" else repository.partition("/")[2]
                 where[f"{repository}@{commit}"] = STAND_INS / folder
         environment = {
             "STAND_IN": store,
-            "STAND_IN_PYTHON": sys.executable,
+            "STAND_IN_PYTHON": Path(sys.base_prefix) / "bin" / "python3",
             "STAND_IN_VALLUM": clone,
             "STAND_IN_VALLUM_NAME": f"{NAME}@{COMMIT}",
             "VALLUM_CACHE": os.environ.get("VALLUM_CACHE") or Path.home() / ".cache" / "vallum",
