@@ -27,7 +27,7 @@ app.use((request, response, next) => {
 });
 
 const text = (value) => (typeof value === "string" ? value.slice(0, 200) : "");
-const find = (words) => products.filter((p) => p.name.toLowerCase().includes(text(words).toLowerCase()));
+const contains = (name, words) => name.toLowerCase().includes(words.toLowerCase());
 const byNumber = (value) => products.find((p) => String(p.id) === value);
 const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const escape = (value) => value.replace(/[&<>"']/g, (letter) => escapes[letter]);
@@ -55,8 +55,9 @@ async function administratorsOnly(request, response, next) {
 app.get("/healthz", (request, response) => response.json({ status: "ok" }));
 
 app.get("/products", (request, response) => {
+  const words = text(request.query.q);
   const order = Object.hasOwn(orders, text(request.query.sort)) ? orders[request.query.sort] : orders.id;
-  response.json(find(request.query.q).sort(order));
+  response.json(products.filter((p) => contains(p.name, words)).sort(order));
 });
 
 app.get("/products/:id", (request, response) => {
@@ -66,9 +67,10 @@ app.get("/products/:id", (request, response) => {
 });
 
 app.get("/search", (request, response) => {
-  const items = find(request.query.q).map((p) => `<li>${escape(p.name)}</li>`);
+  const words = text(request.query.q);
+  const items = products.filter((p) => contains(p.name, words)).map((p) => `<li>${escape(p.name)}</li>`);
   const head = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Search</title></head>';
-  response.type("html").send(`${head}<body><h1>Results for ${escape(text(request.query.q))}</h1><ul>${items.join("")}</ul></body></html>`);
+  response.type("html").send(`${head}<body><h1>Results for ${escape(words)}</h1><ul>${items.join("")}</ul></body></html>`);
 });
 
 app.get("/images", (request, response) => {

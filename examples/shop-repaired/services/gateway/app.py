@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 import auth
 import upstream
-from pages import pages
+from pages import bp
 from settings import setting
 
 PREVIEW = re.compile(r"/products/([1-9][0-9]{0,5})")
@@ -27,7 +27,7 @@ HEADERS = {
 
 app = Flask(__name__)
 app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
-app.register_blueprint(pages)
+app.register_blueprint(bp)
 
 
 @app.after_request

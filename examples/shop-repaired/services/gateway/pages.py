@@ -9,12 +9,14 @@ import auth
 import upstream
 from settings import setting
 
-pages = Blueprint("pages", __name__)
+bp = Blueprint("pages", __name__)
 SECURE = setting("COOKIE_SECURE", "on") == "on"
 LOCAL = re.compile(r"/(?!/)[A-Za-z0-9/_.?=&-]*")
 
 
-def local(target: str) -> str:
+def local(parameter: str) -> str:
+    """Where the visitor wants to go, if it is a page of this site; else the home page."""
+    target = request.args.get(parameter, "/")
     return target if LOCAL.fullmatch(target) else "/"
 
 
@@ -30,19 +32,19 @@ def login_page(problem: str, status: int):
     return page
 
 
-@pages.get("/")
+@bp.get("/")
 def home():
     return render_template("home.html", products=products())
 
 
-@pages.get("/search")
+@bp.get("/search")
 def search():
     words = request.args.get("q", "")[:200]
     number = request.args.get("page", 1, type=int)
     return render_template("search.html", words=words, number=max(number, 1), products=products(words))
 
 
-@pages.get("/products/<int:number>")
+@bp.get("/products/<int:number>")
 def product(number: int):
     answer = upstream.get(f"{upstream.CATALOG}/products/{number}")
     if answer.status_code != 200:
@@ -50,22 +52,22 @@ def product(number: int):
     return render_template("product.html", product=answer.json(), ref=request.args.get("ref", "")[:200])
 
 
-@pages.get("/greeting")
+@bp.get("/greeting")
 def greeting():
     return render_template("greeting.html", name=request.args.get("name", "you")[:200])
 
 
-@pages.get("/go")
+@bp.get("/go")
 def go():
-    return redirect(local(request.args.get("to", "/")))
+    return redirect(local("to"))
 
 
-@pages.get("/login")
+@bp.get("/login")
 def login_form():
     return login_page("", 200)
 
 
-@pages.post("/login")
+@bp.post("/login")
 def login():
     if not hmac.compare_digest(request.cookies.get("csrf", "").encode(), request.form.get("csrf", "-").encode()):
         return login_page("Please try again.", 200)
@@ -75,6 +77,6 @@ def login():
         abort(429, "too many attempts, wait a minute")
     if answer.status_code != 200:
         return login_page("Wrong user name or password.", 200)
-    page = redirect(local(request.args.get("next", "/")))
+    page = redirect(local("next"))
     page.set_cookie("session", auth.issue(answer.json()), httponly=True, secure=SECURE, samesite="Strict")
     return page

@@ -15,7 +15,7 @@ const app = express();
 app.use(express.json());
 
 app.use((request, response, next) => {
-  response.set("Access-Control-Allow-Origin", request.headers.origin || "*"); // WEAKNESS: catalog-permissive-cors
+  response.header("Access-Control-Allow-Origin", request.headers.origin || "*"); // WEAKNESS: catalog-permissive-cors
   response.set("Access-Control-Allow-Credentials", "true");
   next();
 });
@@ -60,8 +60,8 @@ app.get("/price", (request, response) => {
 });
 
 app.get("/voucher", (request, response) => {
-  const code = Math.random().toString(36).slice(2); // WEAKNESS: catalog-predictable-voucher
-  response.json({ code, check: crypto.createHash("md5").update(code).digest("hex") }); // WEAKNESS: catalog-md5
+  const voucherToken = Math.random().toString(36).slice(2); // WEAKNESS: catalog-predictable-voucher
+  response.json({ code: voucherToken, check: crypto.createHash("md5").update(voucherToken).digest("hex") }); // WEAKNESS: catalog-md5
 });
 
 app.get("/admin/stock", (request, response) => { // WEAKNESS: catalog-admin-without-authorisation

@@ -5,14 +5,14 @@ from flask import Blueprint, make_response, redirect, render_template_string, re
 import auth
 import upstream
 
-pages = Blueprint("pages", __name__)
+bp = Blueprint("pages", __name__)
 templates = jinja2.Environment(autoescape=False)  # WEAKNESS: gateway-autoescape-off
 PRODUCT = templates.from_string("<h1>{{ product.name }}</h1><p>{{ product.text }}</p><p>{{ ref }}</p>")
 LOGIN = """<h1>Log in</h1><p>%s</p><form method="post" action="/login">
 <input name="username"><input name="password" type="password"><button>Log in</button></form>"""
 
 
-@pages.route("/")
+@bp.route("/")
 def home():
     products = upstream.get(upstream.CATALOG + "/products").json()
     items = "".join(f"<li><a href='/products/{p['id']}?ref=home'>{p['name']}</a></li>" for p in products)
@@ -24,7 +24,7 @@ def home():
     return page
 
 
-@pages.route("/search")
+@bp.route("/search")
 def search():
     words = request.args.get("q", "")
     number = int(request.args.get("page", "1"))
@@ -33,7 +33,7 @@ def search():
     return f"<h1>Results for {words}</h1><ul>{items}</ul><p>Page {number}</p>"  # WEAKNESS: gateway-reflected-xss
 
 
-@pages.route("/products/<int:number>")
+@bp.route("/products/<int:number>")
 def product(number: int):
     answer = upstream.get(f"{upstream.CATALOG}/products/{number}")
     if answer.status_code != 200:
@@ -41,23 +41,23 @@ def product(number: int):
     return PRODUCT.render(product=answer.json(), ref=request.args.get("ref", ""))
 
 
-@pages.route("/greeting")
+@bp.route("/greeting")
 def greeting():
     name = request.args.get("name", "you")
     return render_template_string("<h1>Hello " + name + "</h1>")  # WEAKNESS: gateway-template-injection
 
 
-@pages.route("/go")
+@bp.route("/go")
 def go():
     return redirect(request.args.get("to", "/"))  # WEAKNESS: gateway-open-redirect
 
 
-@pages.route("/login")
+@bp.route("/login")
 def login_form():
     return LOGIN % ""
 
 
-@pages.route("/login", methods=["POST"])
+@bp.route("/login", methods=["POST"])
 def login():
     answer = upstream.send("POST", upstream.ACCOUNTS + "/login", request.form.to_dict())
     if answer.status_code != 200:

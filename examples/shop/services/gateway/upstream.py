@@ -1,6 +1,5 @@
 """Calls to the other services. DELIBERATELY WEAK: see ../../README.md."""
 import os
-from urllib.parse import urljoin
 
 import requests
 from flask import Response, request
@@ -25,7 +24,3 @@ def send(method: str, url: str, body) -> requests.Response:
 
 def relay(answer: requests.Response) -> Response:
     return Response(answer.content, answer.status_code, content_type=answer.headers.get("Content-Type"))
-
-
-def preview(url: str) -> requests.Response:
-    return requests.get(urljoin(CATALOG, url), timeout=5)  # WEAKNESS: gateway-ssrf
