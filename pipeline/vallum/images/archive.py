@@ -29,6 +29,7 @@ MAX_UNPACKED = 8 << 30
 MAX_RATIO, RATIO_FROM = 100, 64 << 20
 """A layer over 64 MiB that unpacks to more than 100 times its size is a bomb: gzip reaches 1,032 on zeros, code about 5."""
 MAX_JSON = 16 << 20
+PIECE = 1 << 20
 
 
 class Checked(NamedTuple):
@@ -205,7 +206,8 @@ def _layers(
 
 def _layer(file: BinaryIO, blob: str, expected: str, title: str, label: str, budget: _Budget) -> None:
     packed = _Counting(file, hashing=bool(blob))
-    with _plain(packed, title) as plain:
+    outer = io.BufferedReader(packed, PIECE)
+    with _plain(outer, title) as plain:
         counted = _Counting(plain, hashing=True)
 
         def bounded() -> None:
@@ -215,15 +217,16 @@ def _layer(file: BinaryIO, blob: str, expected: str, title: str, label: str, bud
                 raise Inconclusive(f"{title} unpacks to more than {MAX_RATIO} times its size: a bomb")
 
         counted.watch = bounded
+        inner = io.BufferedReader(counted, PIECE)
         try:
-            for one in entries(counted, title, MAX_ENTRIES - budget.members):
+            for one in entries(inner, title, MAX_ENTRIES - budget.members):
                 _name(one.name, title)
                 budget.members += 1
-            while counted.read(1 << 20):
+            while inner.read(PIECE):
                 pass
         except (OSError, EOFError, zlib.error) as error:
             raise Inconclusive(f"{title} cannot be unpacked: {error}") from None
-    while packed.read(1 << 20):
+    while outer.read(PIECE):
         pass
     if f"sha256:{counted.digest()}" != expected:
         raise Inconclusive(f"{title} does not match its digest: the archive was changed after it was made")
@@ -233,22 +236,29 @@ def _layer(file: BinaryIO, blob: str, expected: str, title: str, label: str, bud
     budget.largest = max(budget.largest, counted.size)
 
 
-class _Counting:
-    """Counts and hashes what is read through it."""
+class _Counting(io.RawIOBase):
+    """Counts and hashes what is read through it, in the large pieces that a BufferedReader asks for."""
 
-    def __init__(self, inner: Reader, hashing: bool) -> None:
+    def __init__(self, inner: Reader, *, hashing: bool) -> None:
         self._inner = inner
         self._hash = hashlib.sha256() if hashing else None
         self.size = 0
         self.watch: Callable[[], None] = lambda: None
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._inner.read(size)
+    def readable(self) -> bool:
+        """As BufferedReader wants to know."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer` from the inner stream."""
+        view = memoryview(buffer).cast("B")
+        data = self._inner.read(len(view))
+        view[: len(data)] = data
         self.size += len(data)
         if self._hash is not None:
             self._hash.update(data)
         self.watch()
-        return data
+        return len(data)
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of what was read, or an empty string."""
@@ -256,30 +266,16 @@ class _Counting:
 
 
 @contextmanager
-def _plain(packed: _Counting, title: str) -> Iterator[Reader]:
+def _plain(packed: io.BufferedReader[Any], title: str) -> Iterator[Reader]:
     """The layer without its compression: gzip or none, told by the first bytes."""
-    first = packed.read(6)
-    rest = _Joined(first, packed)
+    first = packed.peek(4)[:4]
     if first[:2] == b"\x1f\x8b":
-        with gzip.GzipFile(fileobj=rest, mode="rb") as file:
+        with gzip.GzipFile(fileobj=packed, mode="rb") as file:
             yield file
-    elif first[:4] == b"\x28\xb5\x2f\xfd":
+    elif first == b"\x28\xb5\x2f\xfd":
         raise Inconclusive(f"{title} is compressed with zstd, which cannot be checked here; save it with gzip or plain")
     else:
-        yield rest
-
-
-class _Joined(io.RawIOBase):
-    """The bytes that were looked at, then the rest."""
-
-    def __init__(self, first: bytes, rest: Reader) -> None:
-        self._first, self._rest = first, rest
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self._first:
-            data, self._first = (self._first, b"") if size < 0 else (self._first[:size], self._first[size:])
-            return data
-        return self._rest.read(size)
+        yield packed
 
 
 def _path(digest: str, label: str) -> str:

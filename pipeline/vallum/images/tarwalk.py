@@ -106,8 +106,11 @@ def _number(field: bytes, label: str) -> int:
 
 
 def _exactly(stream: Reader, size: int, label: str, *, at_end: bool = False) -> bytes:
-    parts, left = [], size
-    while left:
+    first = stream.read(size)
+    if len(first) == size:
+        return first
+    parts, left = [first], size - len(first)
+    while left and first:
         part = stream.read(left)
         if not part:
             break
