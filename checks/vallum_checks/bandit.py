@@ -71,7 +71,17 @@ def run(ctx: Context) -> Outcome:
     expected = files(ctx.target)
     settings = ctx.scratch / "bandit.yaml"
     settings.write_text("{}\n", "utf-8")  # an own, empty file: a `.bandit` of the target is not looked for beside `-c`
-    argv = [tool.bin("bandit"), "--quiet", "--format", "json", "--ignore-nosec", "--configfile", settings, "--exclude", ""]
+    argv: list[str | Path] = [
+        tool.bin("bandit"),
+        "--quiet",
+        "--format",
+        "json",
+        "--ignore-nosec",
+        "--configfile",
+        settings,
+        "--exclude",
+        "",
+    ]
     report = _Report([], [], {})
     exit_code, seconds = 0, 0.0
     for number, batch in enumerate(batches(expected)):

@@ -1,16 +1,33 @@
-"""What several checks share: argument lists that fit the system's limit, and markers in the source that silence a tool."""
+"""What the source checks share: argument lists that fit the system's limit, markers in the source that silence a tool,
+our judgement of rules whose tool gives none, and the end of a check that has looked at files."""
 
 from __future__ import annotations
 
+import functools
+import importlib.resources
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from vallum import artifacts
+from vallum.errors import Inconclusive
 from vallum.finding import Suppression
+from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run
+from vallum.process import Finished
+from vallum.severity import Severity
 from vallum.target import Target
 
 ARGUMENT_BYTES = 1 << 20
 """Of the 2 MiB that Linux gives argv and environment together (execve(2)), half."""
+MAX_MISSED = 1000
+"""Entries of Coverage.missed, see there."""
+MAX_SOURCE = 16 << 20
+"""Bytes of a source file that we read ourselves."""
+
+T = TypeVar("T")
 
 
 def batches(paths: Sequence[str], limit: int = ARGUMENT_BYTES) -> Iterator[list[str]]:
@@ -26,6 +43,69 @@ def batches(paths: Sequence[str], limit: int = ARGUMENT_BYTES) -> Iterator[list[
         size += length
     if batch:
         yield batch
+
+
+def coverage(unit: str, expected: Sequence[str], missed: Mapping[str, str]) -> Coverage:
+    """The coverage of `expected` without those in `missed` (path → why)."""
+    entries = tuple(Missed(path, why) for path, why in sorted(missed.items())[:MAX_MISSED])
+    return Coverage(unit, len(expected), max(0, len(expected) - len(missed)), entries)
+
+
+def conclude(name: str, run: Run) -> Outcome:
+    """Completed where nothing was missed, else Incomplete with the first file and why."""
+    for part in run.coverage:
+        if part.missed:
+            first = part.missed[0]
+            lost = part.expected - part.seen
+            return Incomplete(
+                f"{name} did not look at {lost} of {part.expected} {part.unit}: {first.target}: {first.why}", run
+            )
+    return Completed(run)
+
+
+def decode(data: bytes, kind: type[T], name: str, done: Finished) -> T:
+    """The JSON report of the tool `name`. Bytes that are no UTF-8 (excerpts of the target) are replaced.
+
+    Raises Inconclusive where it is not such a report.
+    """
+    try:
+        return msgspec.json.decode(data.decode("utf-8", "replace"), type=kind)
+    except msgspec.DecodeError as error:
+        raise Inconclusive(f"{name} left no readable report: {error}", done.tail()) from None
+
+
+def ended(name: str, done: Finished) -> Inconclusive:
+    """The reason where a tool ended with a code that its documentation does not give for a whole run."""
+    how = f"was killed by signal {-done.exit_code}" if done.exit_code < 0 else f"ended with {done.exit_code}"
+    lines = [line.strip() for line in done.tail(600).splitlines() if line.strip()]
+    return Inconclusive(f"{name} {how}{': ' + lines[-1][:300] if lines else ''}", done.tail())
+
+
+class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What we say about a rule of a tool. Where a field is empty, the tool's own word or the check's default holds."""
+
+    severity: Severity | None = None
+    confidence: str = ""
+    cwe: tuple[int, ...] = ()
+    owasp: tuple[str, ...] = ()
+    fix: str = ""
+
+
+@functools.cache
+def judgements(tool: str) -> dict[str, Judgement]:
+    """The file `severities/<tool>.toml`: rule id to judgement."""
+    text = (importlib.resources.files("vallum_checks") / "severities" / f"{tool}.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, Judgement])
+
+
+def chart_folders(target: Target) -> frozenset[str]:
+    """The `templates` folders of Helm charts, each with a slash at its end."""
+    return frozenset(path.removesuffix("Chart.yaml") + "templates/" for path in target.select(names=("Chart.yaml",)))
+
+
+def is_template(charts: frozenset[str], path: str) -> bool:
+    """Whether the file lies in one of these folders."""
+    return any(path.startswith(folder) for folder in charts)
 
 
 class Markers:
@@ -46,7 +126,7 @@ class Markers:
 
     def _lines(self, path: str) -> frozenset[int]:
         try:
-            text = artifacts.read(self._target.root / path, 16 << 20).decode("utf-8", "replace")
+            text = artifacts.read(self._target.root / path, MAX_SOURCE).decode("utf-8", "replace")
         except (OSError, ValueError):
             return frozenset()
         return frozenset(number for number, line in enumerate(text.splitlines(), 1) if self._pattern.search(line))

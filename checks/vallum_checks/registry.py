@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from vallum.check import Check
-from vallum_checks import bandit, image, packages, pip_audit, schemathesis, zap
+from vallum_checks import (
+    bandit,
+    dockerfile,
+    image,
+    infrastructure,
+    packages,
+    pip_audit,
+    schemathesis,
+    secrets,
+    semgrep,
+    workflows,
+    zap,
+)
 
 CHECKS: tuple[Check, ...] = (
     zap.CHECK,
@@ -11,5 +23,10 @@ CHECKS: tuple[Check, ...] = (
     image.CHECK,
     pip_audit.CHECK,
     packages.CHECK,
+    infrastructure.CHECK,
+    secrets.CHECK,
+    semgrep.CHECK,
     bandit.CHECK,
+    workflows.CHECK,
+    dockerfile.CHECK,
 )

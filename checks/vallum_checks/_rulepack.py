@@ -1,0 +1,128 @@
+"""Rule files for semgrep as we read them: what must be loaded, and which files of a target they are about."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vallum.check import Context
+from vallum.errors import Inconclusive, UserError
+
+LANGUAGES: dict[str, tuple[str, ...]] = {
+    "bash": (".sh", ".bash"),
+    "c": (".c", ".h"),
+    "cpp": (".cc", ".cpp", ".cxx", ".hpp"),
+    "csharp": (".cs",),
+    "dockerfile": ("Dockerfile", "dockerfile"),
+    "go": (".go",),
+    "html": (".html", ".htm"),
+    "java": (".java",),
+    "javascript": (".js", ".jsx", ".cjs", ".mjs"),
+    "json": (".json",),
+    "kotlin": (".kt", ".kts"),
+    "php": (".php",),
+    "python": (".py", ".pyi"),
+    "ruby": (".rb",),
+    "rust": (".rs",),
+    "scala": (".scala",),
+    "swift": (".swift",),
+    "terraform": (".tf",),
+    "typescript": (".ts", ".tsx"),
+    "yaml": (".yml", ".yaml"),
+}
+"""semgrep's own association of file names, the common ones. A rule of another language is refused, not half-counted."""
+ANYTHING = frozenset({"generic", "regex"})
+"""Languages of rules that look at every file."""
+ALIASES = {
+    "py": "python",
+    "python3": "python",
+    "js": "javascript",
+    "ts": "typescript",
+    "golang": "go",
+    "docker": "dockerfile",
+}
+ALIASES |= {
+    "hcl": "terraform",
+    "tf": "terraform",
+    "sh": "bash",
+    "cs": "csharp",
+    "c#": "csharp",
+    "c++": "cpp",
+    "kt": "kotlin",
+}
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Rule files and what they hold, read by us: what semgrep must have loaded. `digest` is over all of them."""
+
+    paths: tuple[Path, ...]
+    rules: dict[str, frozenset[str]]
+    """Id → languages."""
+    digest: str
+
+
+def read_pack(paths: Iterable[Path]) -> Pack:
+    """Read rule files. Raises ValueError (with the file's name) where one is no rule file or an id stands twice."""
+    import yaml
+
+    paths = tuple(sorted(paths))
+    digest = hashlib.sha256()
+    found: dict[str, frozenset[str]] = {}
+    for path in paths:
+        data = path.read_bytes()
+        digest.update(hashlib.sha256(data).digest())
+        try:
+            rules = yaml.load(data, Loader=yaml.CSafeLoader)["rules"]
+            pairs = [(str(rule["id"]), [str(name).lower() for name in rule["languages"]]) for rule in rules]
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path.name} is not a readable rule file: {type(error).__name__}: {said}") from None
+        for name, spoken in pairs:
+            if name in found:
+                raise ValueError(f"{path.name}: the rule {name} stands twice")
+            found[name] = frozenset(ALIASES.get(language, language) for language in spoken)
+    return Pack(paths, found, digest.hexdigest())
+
+
+def own_pack() -> Pack:
+    """The rules in the package. They are a part of vallum: a broken one is Inconclusive."""
+    folder = Path(str(importlib.resources.files("vallum_checks"))) / "rules"
+    try:
+        pack = read_pack(folder.rglob("*.yaml"))
+    except ValueError as error:
+        raise Inconclusive(f"vallum's rule {error}") from None
+    if not pack.rules:
+        raise Inconclusive("vallum's rule pack is empty: reinstall vallum")
+    return pack
+
+
+def user_pack(ctx: Context) -> Pack:
+    """The rule files that the configuration names, relative to the target."""
+    named = ctx.config.settings("semgrep").options.get("rules", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise UserError("checks.semgrep.options.rules must be a list of file names")
+    paths = []
+    for name in named:
+        path = (ctx.target.root / name).resolve()
+        if not path.is_relative_to(ctx.target.root) or not path.is_file():
+            raise UserError(f"checks.semgrep.options.rules: there is no file {name} in the target")
+        paths.append(path)
+    try:
+        return read_pack(paths)
+    except ValueError as error:
+        raise UserError(f"checks.semgrep.options.rules: {error}") from None
+
+
+def needed(rules: dict[str, frozenset[str]], batch: list[str]) -> frozenset[str]:
+    """The rules that have a file in the batch: semgrep loads no others."""
+    present = {language for language in LANGUAGES if any(speaks(path, LANGUAGES[language]) for path in batch)}
+    return frozenset(name for name, spoken in rules.items() if spoken & (present | ANYTHING))
+
+
+def speaks(path: str, names: tuple[str, ...]) -> bool:
+    pure = PurePosixPath(path)
+    return pure.suffix in names or pure.name in names
