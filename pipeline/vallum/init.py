@@ -54,7 +54,9 @@ def render(name: str, **values: object) -> str:
     """One of our templates, filled in."""
     import jinja2
 
-    environment = jinja2.Environment(  # noqa: S701 - TOML and YAML; every value passes through a filter that quotes it
+    environment = jinja2.Environment(
+        # TOML and YAML, not HTML: every value passes through a filter that quotes it, or a pattern
+        autoescape=jinja2.select_autoescape(default_for_string=False),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
