@@ -15,6 +15,7 @@ from pathlib import Path
 
 import django.db
 import flask
+import grpc
 import httpx
 import jinja2
 import ldap3

@@ -82,9 +82,10 @@ def cors(resp):
     resp.headers["Access-Control-Allow-Origin"] = origin
     # ruleid: vallum.python.cors-any-origin
     resp.headers["Access-Control-Allow-Origin"] = "*"
-    if origin in ALLOWED:
-        # ok: vallum.python.cors-origin-reflected
-        resp.headers["Access-Control-Allow-Origin"] = origin
+    if origin not in ALLOWED:
+        return resp
+    # ok: vallum.python.cors-origin-reflected
+    resp.headers["Access-Control-Allow-Origin"] = origin
     # ok: vallum.python.cors-origin-reflected
     resp.headers["Access-Control-Allow-Origin"] = "https://shop.example"
     # ok: vallum.python.cors-any-origin
