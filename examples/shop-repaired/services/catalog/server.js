@@ -97,6 +97,9 @@ app.get("/admin/stock", administratorsOnly, (request, response) => {
   response.json({ stock: products.reduce((sum, p) => sum + p.stock, 0) });
 });
 
+const pages = ["/healthz", "/products", "/products/:id", "/search", "/images", "/thumbnail", "/price", "/voucher", "/admin/stock"];
+app.all(pages, (request, response) => response.set("Allow", "GET, HEAD").status(405).json({ error: "no such method here" }));
+
 app.use((request, response) => response.status(404).json({ error: "no such page" }));
 
 app.use((error, request, response, next) => {
