@@ -170,11 +170,12 @@ def _uses(ctx: Context, read: Sequence[Manifest], notes: list[str]) -> tuple[lis
 
 
 def _use(ctx: Context, path: str, pin: Pin, via: str = "") -> Use:
+    from vallum.advisories.ecosystems import canonical_purl
     from vallum.advisories.findings import Use
 
     query = _query((pin.name, pin.version))
     where = Location(path, pin.line)
-    return Use(query, pin.name, f"pkg:pypi/{query.name}@{query.version}", where, ctx.target.service_of(path), via)
+    return Use(query, pin.name, canonical_purl(query, ""), where, ctx.target.service_of(path), via)
 
 
 def _resolve(ctx: Context, manifest: Manifest) -> list[tuple[Pin, str]]:

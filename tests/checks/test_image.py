@@ -86,6 +86,7 @@ def test_an_archive(tree):
     assert places(result) == [("PYSEC-1", "web/Dockerfile", 1, "web")]
     assert {one.unit: (one.expected, one.seen) for one in result.run.coverage} == {"images": (1, 1), "packages": (2, 2)}
     assert "1 layers" in result.run.notes[0]
+    assert result.run.findings[0].package.purl == "pkg:pypi/jinja2@2.11.2"  # as pip-audit's findings have it: one id
     document = json.loads((root / ".vallum" / "outcomes" / "image" / "web" / "raw" / "sbom.cdx.json").read_text())
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
 

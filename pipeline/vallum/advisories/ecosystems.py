@@ -160,6 +160,20 @@ def of_purl(purl: str) -> Query | None:
     return query(f"{ecosystem}:{release}", name or url.name, source_version or version)
 
 
+def canonical_purl(query: Query, purl: str) -> str:
+    """The package-url by which a package is known whoever found it: for PyPI the normalised name and version, else `purl`.
+
+    syft writes the name as its manifest does (`Flask`), pip-audit as the index does (`flask`): one package, one finding.
+    """
+    if query.ecosystem != "PyPI":
+        return purl
+    try:
+        version = str(parse("PyPI", query.version))
+    except UnknownVersion:
+        version = query.version
+    return f"pkg:pypi/{query.name}@{version}"
+
+
 def _release(ecosystem: str, distro: str) -> str:
     """OSV's release of syft's `distro` qualifier: debian-12 → 12, ubuntu-22.04 → 22.04, alpine-3.18.4 → v3.18."""
     number = distro.rpartition("-")[2]

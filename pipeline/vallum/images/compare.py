@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vallum.advisories.ecosystems import canonical_purl
 from vallum.advisories.findings import Use, build
 from vallum.advisories.sbom import Bill, Component
 from vallum.advisories.source import Source
@@ -60,8 +61,9 @@ def compare(
         if undecided:
             what = f"{one.name} {one.version or 'without a version'}"
             result.missed.append(Missed(what, f"cannot be compared with {', '.join(undecided[:3])}"))
+        purl = canonical_purl(one.query, one.purl)
         for location, service in places(one) if said else ():
-            for rule, finding in build(Use(one.query, one.name, one.purl, location, service), answer.records):
+            for rule, finding in build(Use(one.query, one.name, purl, location, service), answer.records):
                 result.rules.setdefault(rule.id, rule)
                 result.findings.append(finding)
     result.seen = len(known) - len(result.missed)
