@@ -12,6 +12,7 @@ from pathlib import Path
 from vallum.errors import UserError
 
 FOLDER = ".vallum"
+INNER = ("outcomes", "report", "stage", "nox")
 MAX_READ = 512 << 20
 """Bytes of one outcome file that we agree to read."""
 
@@ -46,6 +47,9 @@ def read(path: Path, limit: int = MAX_READ) -> bytes:
 def folder(root: Path) -> Path:
     """`.vallum` of the target, made if needed, with a .gitignore of its own."""
     path = root / FOLDER
+    linked = next((each for each in (path, *(path / name for name in INNER)) if each.is_symlink()), None)
+    if linked is not None:  # a target could have us write, and clear folders, wherever its link leads
+        raise UserError(f"{linked} is a link, and vallum would write to where it leads", "remove it")
     try:
         path.mkdir(exist_ok=True)
         ignore = path / ".gitignore"
