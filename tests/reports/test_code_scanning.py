@@ -92,6 +92,14 @@ def test_an_incomplete_unit_takes_only_its_own_category() -> None:
     assert sorted(files(verdict)) == ["sarif/a.image.sarif", sarif.NAME]
 
 
+def test_what_belongs_to_no_service_waits_for_every_unit() -> None:
+    found = (judged(msgspec.structs.replace(FINDINGS[1], service="", checks=("image",))),)
+    units = (check("image", "a"), check("image", "b", "incomplete"))
+    assert sorted(files(shop(findings=found, services=(), checks=units))) == ["sarif/a.image.sarif", sarif.NAME]
+    whole = (check("image", "a"), check("image", "b"))
+    assert "sarif/_.image.sarif" in files(shop(findings=found, services=(), checks=whole))
+
+
 def test_a_clean_category_is_there_and_empty_so_that_its_alerts_close() -> None:
     verdict = shop(findings=(), services=(service("a"),), checks=(check("semgrep"),))
     written = files(verdict)

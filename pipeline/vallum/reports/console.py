@@ -77,7 +77,7 @@ def render(
             yield paint(_BOLD, "not tested")
             for each in verdict.not_tested[:LISTED]:
                 mark = paint(_YELLOW, "required") if each.required else "open    "
-                yield f"  {mark}  {safe(each.what, 90)}: {safe(each.why, 240)}"
+                yield f"  {mark}  {safe(each.what)}: {safe(each.why, 240)}"
             yield from _more(len(verdict.not_tested))
         yield ""
         for problem in problems:

@@ -29,6 +29,8 @@ ALL_EVIDENCE = 4_000_000
 """Characters of evidence of all findings together."""
 LONGEST = 6_000
 """Characters of any other text."""
+REASONS = 7
+"""Reasons of a kind that are shown at once; the others open by a click, so that both kinds are seen."""
 MISSED = 200
 LISTED = 500
 STAGE_TITLE = {"source": "Source", "dependencies": "Dependencies", "images": "Images", "staged": "Staged deployment"}
@@ -78,9 +80,16 @@ def data(verdict: Verdict) -> dict[str, Any]:
     """What the template shows, apart from the verdict itself."""
     shown = verdict.findings[:MOST]
     stages = {check.check: check.stage for check in verdict.checks}
+    first = [
+        reason
+        for kind in ("blocked", "incomplete")
+        for reason in [each for each in verdict.reasons if (each.kind == "blocked") is (kind == "blocked")][:REASONS]
+    ]
     budget = [ALL_EVIDENCE]
     checks = sorted(verdict.checks, key=lambda check: (check.status == "completed", _stage_order(check.stage)))
     return {
+        "reasons": first,
+        "more_reasons": [reason for reason in verdict.reasons if reason not in first],
         "headline": text.HEADLINE[verdict.status],
         "tally": text.tally(verdict),
         "rings": rings(verdict),
