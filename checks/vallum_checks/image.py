@@ -175,7 +175,8 @@ class _Places:
 
     def __init__(self, ctx: Context, service: Service) -> None:
         from vallum.advisories.ecosystems import normal_name
-        from vallum.advisories.python_manifests import is_manifest, read
+        from vallum.advisories.manifest_names import is_manifest
+        from vallum.advisories.python_manifests import read
         from vallum.images.locks import is_lock
 
         self._service = service

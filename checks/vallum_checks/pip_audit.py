@@ -67,7 +67,7 @@ class _Audited(NamedTuple):
 
 def manifests(target: Target, config: Config) -> list[str]:
     """Paths of the Python manifests of the target, without the excluded ones."""
-    from vallum.advisories.python_manifests import is_manifest
+    from vallum.advisories.manifest_names import is_manifest
 
     settings = config.settings("pip-audit")
     extra = tuple(settings.options.get("manifests", ()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vallum.advisories.python_manifests import Manifest, is_manifest, read, read_all, resolved
+from vallum.advisories.manifest_names import is_manifest
+from vallum.advisories.python_manifests import Manifest, read, read_all, resolved
 
 REQUIREMENTS = """\
 # a comment

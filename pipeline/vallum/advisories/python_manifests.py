@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -22,8 +21,6 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-NAMES = ("requirements*.txt", "*requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml", "pylock.*.toml")
-"""File names that say what they are; `requirements/*.txt` counts too."""
 MAX_BYTES = 32 << 20
 
 
@@ -49,16 +46,6 @@ class Manifest:
     extras: bool = False
     groups: tuple[str, ...] = ()
     relevant: bool = True
-
-
-def is_manifest(path: str, extra: tuple[str, ...] = ()) -> bool:
-    """Whether the file at `path` (relative, posix) is one by its name, or by a glob of `extra`."""
-    pure = PurePosixPath(path)
-    return (
-        any(fnmatch(pure.name, pattern) for pattern in NAMES)
-        or (pure.parent.name == "requirements" and pure.suffix == ".txt")
-        or any(fnmatch(path, pattern) for pattern in extra)
-    )
 
 
 def read_all(root: Path, paths: list[str]) -> list[Manifest]:
