@@ -14,7 +14,6 @@ Options: `manifests` (more globs), `build` (true: let uv build packages to learn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -100,6 +99,10 @@ def run(ctx: Context) -> Outcome:
     pairs = sorted({(use.query.name, use.query.version) for use in uses})
     if not pairs:
         raise Inconclusive(f"no package could be read: {missed[0].target}: {missed[0].why}")
+    if not source.covers("PyPI"):
+        raise Inconclusive(
+            f"the advisories in {source.database.source} know nothing of PyPI: every package would look sound"
+        )
     tool = ctx.tool("pip-audit")
     with Mirror(source) as mirror:
         answers = source.lookup([use.query for use in uses])
@@ -232,6 +235,8 @@ def _audit(ctx: Context, tool: ToolEnv, mirror: Mirror, pairs: Sequence[tuple[st
         ]
         here = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         return ctx.run(argv, name=f"pip-audit-{number}", env=here, cwd=ctx.scratch)
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(PARALLEL) as pool:
         runs = tuple(pool.map(one, range(len(groups))))

@@ -29,6 +29,7 @@ def advisory(identifier: str, name: str, fixed: str, **more) -> str:
     return json.dumps({"id": identifier, "modified": "2026-11-20T00:00:00Z", "affected": affected} | more)
 
 
+NPM = advisory("GHSA-9", "lodash", "4.17.12").replace("PyPI", "npm")
 VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 SETTINGS = '[advisories]\nsource = "advisories"\nmax-age-days = 10000\n'
 SET = {
@@ -187,6 +188,7 @@ def closed() -> int:
         ({"vallum.toml": "[advisories]\nsource = 'gone'\n"}, "names gone"),
         ({"vallum.toml": "[advisories]\nsource = 'empty'\n", "empty/readme": ""}, "there is no advisory"),
         ({"advisories/odd.json": "<html>"}, "odd.json"),
+        ({"vallum.toml": SETTINGS.replace('advisories"', 'npm"'), "npm/GHSA-1.json": NPM}, "know nothing of PyPI"),
         (
             {"vallum.toml": SETTINGS.replace("10000", "1"), "advisories/index.toml": "date = 2026-01-01\n"},
             "the limit is 1 days",
