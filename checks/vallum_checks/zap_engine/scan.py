@@ -91,10 +91,10 @@ class _Attack:
         self.scans: list[watch.Watched] = []
         self.rules = 0
         self.before: set[str] = set()
-        self.alerts: dict[str, list[dict[str, Any]]] = {}
+        self.alerts: dict[str, dict[str, dict[str, Any]]] = {target.service: {} for target in targets}
 
     def run(self) -> Attack:
-        """The whole attack. What ZAP found until it was lost is read from nowhere: then the exception goes up."""
+        """The whole attack. Where ZAP is lost on the way, what was found until then is kept."""
         self.rules = self._rules()
         try:
             self._prepare()
@@ -107,13 +107,12 @@ class _Attack:
             self.problems.append(error.reason)
             if error.detail:
                 (self.raw / "zap-gone.txt").write_text(error.detail, "utf-8")
-        found: tuple[tuple[Finding, ...], list[dict[str, Any]]] = ((), [])
         try:
-            found = self._read()
-        except ZapGone as error:
+            self._snapshot(whole=True)
+        except ZapGone as error:  # what was saved on the way is kept, without the exchanges
             self.problems.append(error.reason)
-        finally:
-            self._leave()
+        found = self._findings()
+        self._leave()
         return Attack(
             tool=Tool("ZAP", self.provided.version, self.provided.digest),
             findings=found[0],
@@ -269,7 +268,7 @@ class _Attack:
     def _follow(self, scans: list[watch.Watched]) -> None:
         self.scans += scans
         budget = time.monotonic() + self.config.zap.minutes * 60
-        watcher = watch.Watcher(self.zap, self.provided.alive, min(self.end, budget))
+        watcher = watch.Watcher(self.zap, self.provided.alive, self._snapshot, min(self.end, budget))
         watcher.follow(scans)
         for scan in scans:
             if scan.why:
@@ -315,16 +314,20 @@ class _Attack:
                     f"{service}: never answered 2xx to its example, so attacked from outside only: {shown}"
                 )
 
-    def _read(self) -> tuple[tuple[Finding, ...], list[dict[str, Any]]]:
+    def _snapshot(self, *, whole: bool = False) -> None:
+        """Save the alerts so far: a ZAP that dies takes them with it. `whole`: all again, not the new ones."""
+        for target in self.targets:
+            known = self.alerts[target.service]
+            for alert in self.zap.alerts(target.base_url, after=0 if whole else len(known)):
+                if str(alert.get("id")) not in self.before and findings.wanted(alert):
+                    known[str(alert.get("id"))] = alert
+
+    def _findings(self) -> tuple[tuple[Finding, ...], list[dict[str, Any]]]:
         services = {urlsplit(target.base_url).netloc: target.service for target in self.targets}
         found: list[Finding] = []
         everything: list[dict[str, Any]] = []
         for target in self.targets:
-            alerts = [
-                alert
-                for alert in self.zap.alerts(target.base_url)
-                if str(alert.get("id")) not in self.before and findings.wanted(alert)
-            ]
+            alerts = list(self.alerts[target.service].values())
             everything += alerts
             seeder = self.seeders.get(target.service)
             surface = findings.Surface(
@@ -332,7 +335,9 @@ class _Attack:
             )
             groups = findings.group(surface, alerts)
             numbers = [str(group.alert.get("messageId") or "") for group in groups]
-            messages = self.zap.messages(sorted({number for number in numbers if number.isdigit()}))
+            messages: dict[str, dict[str, Any]] = {}
+            with contextlib.suppress(ZapGone):  # said already; the findings stand without their exchanges
+                messages = self.zap.messages(sorted({number for number in numbers if number.isdigit()}))
             for group, number in zip(groups, numbers, strict=True):
                 found.append(findings.finding(surface, group, messages.get(number), self.redactor, services))
         # Without the texts of the rules and without urls: what a person debugging this wants, and nothing secret.

@@ -74,7 +74,7 @@ class Seeder:
     def _send(self, client: Any, request: Request) -> Sent:
         import httpx
 
-        headers = {**dict(request.headers), **self._auth, "Accept": "*/*"}
+        headers = {**dict(request.headers), **self._auth, "Accept": "*/*", "User-Agent": "vallum"}
         if request.body:
             headers["Content-Type"] = request.content_type
         try:

@@ -18,6 +18,7 @@ TIMEOUT = 10
 PROBE_EVERY = 3.0
 PROBES_FAILED = 3
 """Failed probes in a row before the target is called dead: one may fall into a sleep that a rule asked for."""
+KEEP_EVERY = 5.0
 SEND_FAILURES = 0.25
 """Share of requests without an answer from which on a scan proves nothing."""
 KNOWN_SKIPS = ("no Active Scan OAST service", "scan policy", "no nodes", "technolog")
@@ -55,26 +56,18 @@ class Watched:
 
 
 class Watcher:
-    """Follows scans to their end. `end` is a time of time.monotonic()."""
+    """Follows scans to their end, a time of time.monotonic(). `keep` is called now and then to save what was found."""
 
-    def __init__(
-        self,
-        zap: Zap,
-        alive: Callable[[], None],
-        end: float,
-        *,
-        frozen: float = FROZEN,
-        probe_every: float = PROBE_EVERY,
-    ) -> None:
+    def __init__(self, zap: Zap, alive: Callable[[], None], keep: Callable[[], None], end: float) -> None:
         self._zap = zap
         self._alive = alive
+        self._keep = keep
         self._end = end
-        self._frozen = frozen
-        self._probe_every = probe_every
 
     def follow(self, scans: Sequence[Watched]) -> None:
         """Return when all are done. A reason in `why` says which did not end by itself; what was found is kept."""
         started = time.monotonic()
+        kept = started
         for scan in scans:
             scan.changed = scan.probed = started
         while not all(scan.done for scan in scans):
@@ -84,6 +77,9 @@ class Watcher:
             for scan in scans:
                 if not scan.done:
                     self._look(scan, rows.get(scan.number), now, started)
+            if now - kept >= KEEP_EVERY:
+                self._keep()
+                kept = time.monotonic()
             if not all(scan.done for scan in scans):
                 time.sleep(0.2 if now - started < 10 else 0.5)
 
@@ -101,13 +97,13 @@ class Watcher:
             if scan.progress != 100:
                 scan.why = f"the scan ended at {scan.progress} %"
             return
-        if now - scan.probed >= self._probe_every:
+        if now - scan.probed >= PROBE_EVERY:
             scan.probed = now
             scan.failed_probes = 0 if answers(scan.probe) else scan.failed_probes + 1
         if scan.failed_probes >= PROBES_FAILED:
             self._stop(scan, f"the service stopped answering after {requests} requests")
-        elif now - scan.changed > self._frozen:
-            self._stop(scan, f"the scan hung: no request for {self._frozen:.0f} s after {requests} requests")
+        elif now - scan.changed > FROZEN:
+            self._stop(scan, f"the scan hung: no request for {FROZEN:.0f} s after {requests} requests")
         elif now > self._end:
             self._stop(scan, f"the time was up at {scan.progress} %")
 

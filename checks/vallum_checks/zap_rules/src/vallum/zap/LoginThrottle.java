@@ -45,6 +45,9 @@ public class LoginThrottle extends Rule {
                 || body.matches("(?is).*(new_?password|confirm|repeat|e-?mail\"?\\s*[:=].*username).*")) {
             return; // no login: a registration or a change of password
         }
+        if (body.matches("(?is).*(csrf|xsrf|nonce|captcha).*")) {
+            return; // an attempt with an old form token is refused before the password is looked at
+        }
         HttpMessage first = attempt(body, "");
         if (first == null || Wire.status(first) >= 500) {
             return;
