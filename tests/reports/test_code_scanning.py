@@ -56,8 +56,8 @@ def test_valid_and_whole() -> None:
 
 
 def test_categories_are_unique_and_name_service_and_check() -> None:
-    log = files(shop())[sarif.NAME]
-    names = [run["automationDetails"]["id"] for run in log["runs"]]
+    logs = [log for name, log in files(shop()).items() if not name.startswith("sarif/")]
+    names = [run["automationDetails"]["id"] for log in logs for run in log["runs"]]
     assert len(names) == len(set(names))
     assert names[0] == "svc/orders/zap/"
     assert "svc/gateway/semgrep/" in names
@@ -78,7 +78,7 @@ def test_a_check_that_could_not_tell_closes_no_alert() -> None:
     """bandit is incomplete in the shop: no file of its categories, and it is said where the others are."""
     written = files(shop())
     assert not any("bandit" in name for name in written)
-    assert not any("/bandit/" in run["automationDetails"]["id"] for run in written[sarif.NAME]["runs"])
+    assert not any("/bandit/" in run["automationDetails"]["id"] for log in written.values() for run in log["runs"])
     left_out = written[sarif.NAME]["runs"][0]["properties"]["leftOut"]
     assert left_out["bandit: could not tell, its alerts stay"] > 0
 
@@ -116,15 +116,16 @@ def test_left_out_is_counted() -> None:
     assert left_out == {"suppressed in the source": 1, "no file to show it at": 1}
 
 
-def test_twenty_runs_and_the_worst_ones() -> None:
-    names = [f"s{number:02}" for number in range(30)]
+def test_twenty_runs_a_file_the_worst_first_and_none_lost() -> None:
+    names = [f"s{number:02}" for number in range(45)]
     found = tuple(judged(msgspec.structs.replace(FINDINGS[1], id=name, service=name)) for name in names)
     verdict = shop(findings=found, services=tuple(map(service, names)), checks=(check("semgrep"),))
-    log = files(verdict)[sarif.NAME]
-    assert len(log["runs"]) == 20
-    assert [run["automationDetails"]["id"] for run in log["runs"]] == [f"svc/{name}/semgrep/" for name in names[:20]]
-    assert log["runs"][0]["properties"]["leftOut"]["categories over 20 runs a file"] == 11
-    assert len(files(verdict)) == 1 + 31
+    written = files(verdict)
+    packs = [written[name]["runs"] for name in (sarif.NAME, "vallum-2.sarif", "vallum-3.sarif")]
+    assert [len(pack) for pack in packs] == [20, 20, 6]
+    categories = [run["automationDetails"]["id"] for pack in packs for run in pack]
+    assert categories == [f"svc/{name}/semgrep/" for name in (*names, "_")]
+    assert len([name for name in written if name.startswith("sarif/")]) == 46
 
 
 def test_five_thousand_results_and_the_worst_ones() -> None:
@@ -190,5 +191,5 @@ def test_texts_that_are_missing_are_filled_and_long_ones_cut() -> None:
 
 def test_a_check_of_the_shop_has_a_file() -> None:
     assert {each.check for each in CHECKS if each.status == "completed"} == {
-        name.rsplit(".", 2)[1] for name in files(shop()) if name != sarif.NAME
+        name.rsplit(".", 2)[1] for name in files(shop()) if name.startswith("sarif/")
     }

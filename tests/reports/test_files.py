@@ -55,6 +55,7 @@ def test_nothing_of_an_earlier_run_is_left(tmp_path: Path, monkeypatch: pytest.M
     reports.write_all(shop(), tmp_path)
     folder = tmp_path / ".vallum" / "report"
     (folder / "sbom.cdx.json").write_text("stale")
+    (folder / "vallum-7.sarif").write_text("stale")
     (folder / "mine.txt").write_text("a person's")
     monkeypatch.setitem(reports.REPORTS, "index.html", lambda *_: 1 / 0)  # type: ignore[arg-type, return-value]
     reports.write_all(shop(findings=(), checks=()), tmp_path)

@@ -139,7 +139,7 @@ def test_sarif(hostile: Verdict) -> None:
     files = sarif.render(msgspec.structs.replace(hostile, checks=checks), ROOT)
     assert sum(len(run.get("results", ())) for run in json.loads(files[sarif.NAME])["runs"]) == 7
     for name, data in files.items():
-        assert re.fullmatch(r"vallum\.sarif|sarif/[A-Za-z0-9_][\w.-]*\.sarif", name)
+        assert re.fullmatch(r"vallum(-\d+)?\.sarif|sarif/[A-Za-z0-9_][\w.-]*\.sarif", name)
         log = json.loads(data)
         assert list(problems(log)) == []
         for run in log["runs"]:

@@ -63,6 +63,8 @@ def clear(folder: Path) -> None:
     for name in REPORTS:
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
+    for numbered in folder.glob("vallum-*.sarif"):
+        numbered.unlink()
     split = folder / sarif.FOLDER
     if split.is_symlink():
         split.unlink()

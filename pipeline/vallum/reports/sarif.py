@@ -1,4 +1,7 @@
-"""`vallum.sarif` for code scanning, and one file a category in `sarif/`, which is what to upload where there are many.
+"""`vallum.sarif` for code scanning, `vallum-2.sarif` and so on where there are over 20 categories; and one file each in `sarif/`.
+
+Upload the numbered files one by one. github/codeql-action/upload-sarif joins the files of a folder into one upload, and GitHub
+refuses one of over 20 runs (github/codeql-action#1493, #2000), so a folder is no way out.
 
 A category is `svc/<service>/<check>` and never holds a tag, commit or date; its alerts live from upload to upload. So:
 - a category that could not tell is left out: an upload without results would close its alerts as fixed;
@@ -29,7 +32,7 @@ from vallum.verdict import CheckResult, Disposition, Judged, Verdict
 FOLDER = "sarif"
 NAME = "vallum.sarif"
 MAX_RUNS = 20
-"""Runs of a file; with more, the whole file is refused."""
+"""Runs of a file; with more, the whole file is refused. The worst categories are in the first file."""
 MAX_RESULTS = 5_000
 """Results of a run that are kept; which, follows no severity there: we sort and cut."""
 MAX_BYTES = 10_000_000
@@ -46,20 +49,21 @@ Category = tuple[str, str]
 
 
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
-    """`{"vallum.sarif": …, "sarif/<service>.<check>.sarif": …}`."""
+    """`{"vallum.sarif": …, "vallum-2.sarif": …, "sarif/<service>.<check>.sarif": …}`; the numbered ones only over 20 runs."""
     del root
     runs = dict(_runs(verdict))
-    files = {NAME: fit(list(runs.values()))}
+    in_order = list(runs.values())
+    files = {NAME: fit(in_order[:MAX_RUNS])}
+    for number in range(1, -(-len(in_order) // MAX_RUNS)):
+        files[f"vallum-{number + 1}.sarif"] = fit(in_order[number * MAX_RUNS : (number + 1) * MAX_RUNS])
     for (service, check), run in runs.items():
         files[f"{FOLDER}/{slug(service)}.{slug(check)}.sarif"] = fit([run])
     return files
 
 
 def fit(runs: list[model.Run]) -> bytes:
-    """A file of the first runs within all limits. What is cut, from the last results of the longest run, is counted."""
-    kept = runs[:MAX_RUNS]
-    if kept and len(runs) > len(kept):
-        kept[0] = _leave_out(kept[0], "categories over 20 runs a file", len(runs) - len(kept))
+    """A file of these runs (at most 20) within all limits. What is cut, from the end of the longest run, is counted."""
+    kept = list(runs)
     while True:
         data = write.encode(tuple(kept))
         size = len(data) if len(data) <= MAX_BYTES else len(gzip.compress(data, 6))
