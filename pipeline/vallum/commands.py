@@ -138,6 +138,10 @@ def _run_sessions(root: Path, run: str, names: list[str]) -> None:
                 time.sleep(POLL)
     finally:
         stop(child)
+    if child.returncode != 0:
+        # its code proves nothing, but what it said last explains a check without an outcome
+        for line in (root / artifacts.FOLDER / "nox.log").read_bytes()[-4000:].decode("utf-8", "replace").splitlines()[-6:]:
+            say(f"  nox: {line}")
 
 
 def child_nox(root: Path, names: list[str], jobs: int) -> list[str]:
