@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from vallum import artifacts
 from vallum.target import Target
+from vallum_checks.common import start_of
 
 MAX_BYTES = 5 << 20
 """A text file above this is not looked at and said so (`options = { max-bytes = … }`): about 10 s a megabyte."""
@@ -68,8 +69,7 @@ def sort(target: Target, scratch: Path, limit: int) -> Texts:
     texts = Texts()
     for path in target.files:
         try:
-            with (target.root / path).open("rb") as file:
-                data = file.read(limit + 1)
+            data = start_of(target.root / path, limit + 1)
         except OSError as error:
             texts.paths.append(path)
             texts.missed[path] = f"cannot be read: {error.strerror}"

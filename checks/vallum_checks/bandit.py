@@ -15,11 +15,11 @@ from vallum.check import Check, Context, Planned, Skipped, Stage
 from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.finding import Finding, Location, Rule
-from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run, Tool
+from vallum.outcome import Outcome, Run, Tool
 from vallum.process import Finished
 from vallum.severity import Severity
 from vallum.target import Target
-from vallum_checks.common import Markers, batches
+from vallum_checks.common import Markers, batches, conclude, coverage, ended, unreadable
 
 
 class _Cwe(msgspec.Struct, frozen=True):
@@ -84,7 +84,8 @@ def run(ctx: Context) -> Outcome:
     ]
     report = _Report([], [], {})
     exit_code, seconds = 0, 0.0
-    for number, batch in enumerate(batches(expected)):
+    unread = unreadable(ctx.target, expected)
+    for number, batch in enumerate(batches([path for path in expected if path not in unread])):
         file = ctx.raw / f"bandit-{number}.json"
         done = ctx.run([*argv, "--output", file, "--", *(f"./{path}" for path in batch)], name=f"bandit-{number}")
         part = _read(file, done)
@@ -93,35 +94,25 @@ def run(ctx: Context) -> Outcome:
         report.metrics |= part.metrics
         exit_code, seconds = max(exit_code, done.exit_code), seconds + done.seconds
     seen = {ctx.target.relative(name) for name in report.metrics if name != "_totals"}
-    missed = {ctx.target.relative(error.filename): error.reason for error in report.errors}
+    missed = unread | {ctx.target.relative(error.filename): error.reason for error in report.errors}
     missed |= {path: "not looked at" for path in expected if path not in seen and path not in missed}
     marked = Markers(ctx.target, NOSEC, "# nosec")
     result = Run(
         tool=Tool("bandit", tool.version, tool.digest),
-        coverage=(
-            Coverage(
-                "files",
-                len(expected),
-                len(expected) - len(missed),
-                tuple(Missed(path, why) for path, why in sorted(missed.items())[:1000]),
-            ),
-        ),
+        coverage=(coverage("files", expected, missed),),
         rules=tuple({result.test_id: _rule(result) for result in report.results}.values()),
         findings=tuple(_finding(ctx, result, marked) for result in report.results),
         argv=tuple(str(part) for part in (*argv, "--", "…")),
         exit_code=exit_code,
         seconds=seconds,
     )
-    if missed:
-        path, why = min(missed.items())
-        return Incomplete(f"bandit did not look at {len(missed)} of {len(expected)} files: {path}: {why}", result)
-    return Completed(result)
+    return conclude("bandit", result)
 
 
 def _read(file: Path, done: Finished) -> _Report:
     """Exit 1 stands for findings and for findings beside unread files alike: only the report tells."""
     if done.exit_code not in {0, 1}:
-        raise Inconclusive(f"bandit ended with {done.exit_code}: {done.tail(300)}", done.tail())
+        raise ended("bandit", done)
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Report)
     except (OSError, msgspec.DecodeError) as error:

@@ -3,11 +3,15 @@ our judgement of rules whose tool gives none, and the end of a check that has lo
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.resources
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -106,6 +110,26 @@ def chart_folders(target: Target) -> frozenset[str]:
 def is_template(charts: frozenset[str], path: str) -> bool:
     """Whether the file lies in one of these folders."""
     return any(path.startswith(folder) for folder in charts)
+
+
+def start_of(path: Path, limit: int) -> bytes:
+    """The first `limit` bytes of a regular file. Raises OSError, also for what would block or is no file of its own."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(limit)
+
+
+def unreadable(target: Target, paths: Iterable[str]) -> dict[str, str]:
+    """Those of `paths` that are no regular file that we may read (path → why): a tool may take a pipe for an empty file."""
+    missed = {}
+    for path in paths:
+        try:
+            start_of(target.root / path, 1)
+        except OSError as error:
+            missed[path] = f"cannot be read: {error.strerror}"
+    return missed
 
 
 class Markers:

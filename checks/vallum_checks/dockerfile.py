@@ -18,7 +18,7 @@ from vallum.finding import Finding, Location, Rule, Suppression
 from vallum.outcome import Outcome, Run, Tool
 from vallum.severity import Severity
 from vallum.target import Target
-from vallum_checks.common import Judgement, batches, conclude, coverage, decode, ended, judgements
+from vallum_checks.common import Judgement, batches, conclude, coverage, decode, ended, judgements, unreadable
 
 
 class _Result(msgspec.Struct):
@@ -84,7 +84,8 @@ def run(ctx: Context) -> Outcome:
     ]
     results: list[_Result] = []
     exit_code, seconds = 0, 0.0
-    for number, batch in enumerate(batches(expected)):
+    missed = unreadable(ctx.target, expected)
+    for number, batch in enumerate(batches([path for path in expected if path not in missed])):
         done = ctx.run([*argv, *(f"./{path}" for path in batch), canary], name=f"hadolint-{number}")
         if done.exit_code not in {0, 1} or not done.output():
             raise ended("hadolint", done)
@@ -95,7 +96,7 @@ def run(ctx: Context) -> Outcome:
             )
         results.extend(result for result in part if result.file != str(canary))
         exit_code, seconds = max(exit_code, done.exit_code), seconds + done.seconds
-    missed = {
+    missed |= {
         ctx.target.relative(result.file): f"not a readable Dockerfile: line {result.line}: {result.message}"[:300]
         for result in results
         if result.code == UNPARSABLE

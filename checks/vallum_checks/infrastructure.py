@@ -70,6 +70,7 @@ PAGES = {
 ENVIRONMENT = {
     "CKV_IGNORE_HIDDEN_DIRECTORIES": "False",
     "CKV_IGNORED_DIRECTORIES": "",
+    "CKV_SKIP_PACKAGE_UPDATE_CHECK": "True",  # it asks the package index at every start with a fresh HOME
     "ANSI_COLORS_DISABLED": "1",
     "LOG_LEVEL": "ERROR",
 }
@@ -101,10 +102,9 @@ def run(ctx: Context) -> Outcome:
         "terraform": _terraform(ctx.target),
         "dockerfile": _dockerfiles(ctx.target),
     }
-    copies = _copy(ctx.target, tree, expected)
-    present = [name for name, paths in expected.items() if any(path not in read.missed for path in paths)]
-    missed: dict[str, dict[str, str]] = {name: {} for name in FRAMEWORKS}
+    copies, missed = _copy(ctx.target, tree, expected)
     missed["kubernetes"] |= read.missed
+    present = [name for name, paths in expected.items() if any(path not in missed[name] for path in paths)]
     tool = ctx.tool("checkov")
     argv: list[str | Path] = [
         tool.bin("checkov"),
@@ -164,22 +164,31 @@ def run(ctx: Context) -> Outcome:
     )
 
 
-def _copy(target: Target, tree: Path, expected: dict[str, list[str]]) -> dict[Path, str]:
-    """Copy the files; the copy's place → path. Dockerfiles go into numbered folders under the one name that checkov knows
-    for sure. Terraform keeps its tree, with the variables that lie beside it."""
+def _copy(
+    target: Target, tree: Path, expected: dict[str, list[str]]
+) -> tuple[dict[Path, str], dict[str, dict[str, str]]]:
+    """Copy the files: the copy's place → path, and for each framework what cannot be read, and why.
+
+    Dockerfiles go into numbered folders under the one name that checkov knows for sure. Terraform keeps its tree, with the
+    variables that lie beside it.
+    """
     copies: dict[Path, str] = {}
+    missed: dict[str, dict[str, str]] = {name: {} for name in FRAMEWORKS}
     for name, paths in expected.items():
         for number, path in enumerate(paths):
             place = tree / name / (f"{number}/Dockerfile" if name == "dockerfile" else path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(target.root / path, place)
+            try:
+                shutil.copyfile(target.root / path, place)
+            except OSError as error:
+                missed[name][path] = f"cannot be read: {error.strerror or error}"[:200]
             copies[place] = path
     if expected["terraform"]:
         for path in target.select(".tfvars", ".tfvars.json"):
             place = tree / "terraform" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(target.root / path, place)
-    return copies
+    return copies, missed
 
 
 def _unseen(
@@ -205,7 +214,9 @@ def _unseen(
         for path in paths:
             if path in seen[name]:
                 continue
-            if name == "terraform" and (read_terraform or not RESOURCE.search((target.root / path).read_bytes())):
+            if name == "terraform" and (
+                read_terraform or path in missed[name] or not RESOURCE.search((target.root / path).read_bytes())
+            ):
                 continue
             missed[name].setdefault(path, "checkov did not look at it and does not say why")
 

@@ -8,7 +8,7 @@ hide nothing. More rules: `[checks.semgrep] options = { rules = ["rules/own.yaml
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,17 @@ from vallum.outcome import Database, Outcome, Run, Tool
 from vallum.severity import Severity
 from vallum.target import Target
 from vallum_checks._rulepack import ANYTHING, LANGUAGES, needed, own_pack, speaks, user_pack
-from vallum_checks.common import Markers, batches, chart_folders, conclude, coverage, decode, ended, is_template
+from vallum_checks.common import (
+    Markers,
+    batches,
+    chart_folders,
+    conclude,
+    coverage,
+    decode,
+    ended,
+    is_template,
+    start_of,
+)
 
 
 class _Point(msgspec.Struct):
@@ -134,8 +144,10 @@ def run(ctx: Context) -> Outcome:
             raise Inconclusive(
                 f"semgrep ended with {done.exit_code}: {_first(part.errors) or done.tail(300)}", done.tail()
             )
-        loaded = frozenset(part.time.rules) if part.time else frozenset()
+        loaded = frozenset(_own_id(name, rules) for name in part.time.rules) if part.time else frozenset()
         _all_loaded(needed(rules, batch), loaded, part.errors)
+        for result in part.results:
+            result.check_id = _own_id(result.check_id, rules)
         report.results.extend(part.results)
         report.errors.extend(part.errors)
         report.paths.scanned.extend(part.paths.scanned)
@@ -175,21 +187,29 @@ def _unfit(target: Target, expected: list[str], limit: int) -> dict[str, str]:
     missed = {}
     for path in expected:
         try:
-            size = (target.root / path).stat().st_size
-            if size > limit:
-                missed[path] = f"has {size} bytes, more than the limit of {limit} (options.max-bytes)"
-            elif b"\0" in (target.root / path).read_bytes():
-                missed[path] = "not text"
+            data = start_of(target.root / path, limit + 1)
         except OSError as error:
             missed[path] = f"cannot be read: {error.strerror}"
+            continue
+        if len(data) > limit:
+            missed[path] = f"has more than {limit} bytes (options.max-bytes)"
+        elif b"\0" in data:
+            missed[path] = "not text"
     return missed
+
+
+def _own_id(name: str, rules: Container[str]) -> str:
+    """The id as it stands in the rule file: semgrep puts the folders before it where the file lies below its own folder."""
+    parts = name.split(".")
+    ids = (".".join(parts[number:]) for number in range(len(parts)))
+    return next((known for known in ids if known in rules), name)
 
 
 def _all_loaded(wanted: frozenset[str], loaded: frozenset[str], errors: list[_Error]) -> None:
     """Semgrep drops a bad rule beside good ones and exits 0."""
     lost = wanted - loaded
     if lost:
-        why = next((_said(error) for error in errors if error.rule_id in lost), "") or _first(errors)
+        why = next((_said(error) for error in errors if _own_id(error.rule_id, lost) in lost), "") or _first(errors)
         raise Inconclusive(
             f"semgrep loaded {len(wanted) - len(lost)} of {len(wanted)} rules, not {min(lost)}: {why or 'no reason given'}"
         )

@@ -20,7 +20,17 @@ from vallum.outcome import Outcome, Run, Tool
 from vallum.process import Finished
 from vallum.severity import Severity
 from vallum.target import Target
-from vallum_checks.common import MAX_SOURCE, Judgement, batches, conclude, coverage, decode, ended, judgements
+from vallum_checks.common import (
+    MAX_SOURCE,
+    Judgement,
+    batches,
+    conclude,
+    coverage,
+    decode,
+    ended,
+    judgements,
+    unreadable,
+)
 
 
 class _Determinations(msgspec.Struct):
@@ -123,9 +133,9 @@ def run(ctx: Context) -> Outcome:
         "json",
     ]
     results: list[_Result] = []
-    missed: dict[str, str] = {}
+    missed = unreadable(ctx.target, expected)
     exit_code, seconds = 0, 0.0
-    for number, batch in enumerate(batches(expected)):
+    for number, batch in enumerate(batches([path for path in expected if path not in missed])):
         done = ctx.run([*argv, "--", *(f"./{path}" for path in batch)], name=f"zizmor-{number}")
         exit_code, seconds = max(exit_code, done.exit_code), seconds + done.seconds
         if done.exit_code in WHOLE_RUN:
