@@ -2,6 +2,7 @@ const express = require("express");
 const rateLimit = require("express-rate-limit");
 
 const app = express();
+app.use(express.json());
 const limiter = rateLimit({ max: 5 });
 
 app.get("/orders", requireAuth, (req, res) => {

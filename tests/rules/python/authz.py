@@ -20,13 +20,25 @@ def delete_order(oid: int):
     return {}
 
 
+# ruleid: vallum.python.fastapi-route-without-auth
+@app.get("/orders/export")
+def export():
+    return []
+
+
+# ok: vallum.python.fastapi-route-without-auth
+@app.get("/items")
+def items():
+    return []
+
+
 # ok: vallum.python.fastapi-route-without-auth
 @app.post("/login")
 def login(body: Login):
     return {}
 
 
-# ruleid: vallum.python.admin-route-without-guard
+# ruleid: vallum.python.admin-route-without-guard, vallum.python.fastapi-route-without-auth
 @app.get("/admin/users")
 def users():
     return []

@@ -104,6 +104,18 @@ def make_token():
     return str(random.getrandbits(128))
 
 
+def password_reset(user):
+    # ruleid: vallum.python.weak-random-for-secret
+    code = random.randint(1000, 9999)
+    return code
+
+
+def dice():
+    # ok: vallum.python.weak-random-for-secret
+    value = random.randint(1, 6)
+    return value
+
+
 def hide(data, key):
     # ruleid: vallum.python.home-made-xor-cipher
     out = bytes(data[i] ^ key[i % len(key)] for i in range(len(data)))

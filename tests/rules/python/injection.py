@@ -20,7 +20,7 @@ import httpx
 import jinja2
 import ldap3
 import requests
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from flask import make_response, redirect, render_template_string, request, send_file
 from markupsafe import escape
@@ -40,6 +40,7 @@ def orders():
     cur = db.cursor()
     # ruleid: vallum.python.sql-injection
     cur.execute(f"SELECT * FROM orders WHERE id = '{oid}'")
+    # ruleid: vallum.python.sql-text-from-request
     query = "SELECT * FROM orders WHERE owner = '%s'" % request.form["owner"]
     # ruleid: vallum.python.sql-injection
     cur.execute(query)
@@ -105,6 +106,20 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("X-Length", str(len(term)))
         # ok: vallum.python.header-injection
         self.send_header("Content-Type", "text/plain")
+
+
+@app.route("/wrapped")
+def wrapped():
+    words = request.args.get("q", "")
+    # ruleid: vallum.python.sql-text-from-request
+    statement = f"SELECT * FROM users WHERE name LIKE '%{words}%' OR mail LIKE '%{words}%'"
+    # ruleid: vallum.python.sql-text-from-request
+    other = "DELETE FROM users WHERE name = '" + words + "'"
+    # ok: vallum.python.sql-text-from-request
+    note = f"Please select {words} from the menu"
+    # ok: vallum.python.sql-text-from-request
+    rows("SELECT * FROM users WHERE name = ?", (words,))
+    return rows(statement, other, note)
 
 
 def find_by_name(conn, name):
@@ -232,6 +247,12 @@ def files():
 def download(path: str):
     # ruleid: vallum.python.path-traversal
     return FileResponse("/srv/" + path)
+
+
+@api.get("/label")
+def label(filename: str):
+    # ruleid: vallum.python.header-injection
+    return Response("x", headers={"Content-Disposition": f"attachment; filename={filename}"})
 
 
 def unpack(f, g):

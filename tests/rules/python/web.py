@@ -108,6 +108,8 @@ def cookies(resp, token):
     resp.set_cookie("session", token, secure=False, httponly=True)
     # ok: vallum.python.cookie-flag-off
     app.config["SESSION_COOKIE_SECURE"] = True
+    # ruleid: vallum.python.cookie-flag-off
+    resp.set_cookie("visit", "1", secure=False)
     # ok: vallum.python.cookie-flag-off
     resp.set_cookie("theme", "dark", httponly=False)
 
