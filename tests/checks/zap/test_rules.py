@@ -122,7 +122,9 @@ def test_mended_service_has_nothing(scanned: dict[str, Attack]) -> None:
 
 def test_no_injection_is_seen_where_there_is_none(scanned: dict[str, Attack]) -> None:
     """Critical findings of the weak service, each at its own place and no other."""
-    critical = {place for place in places(scanned["weak"]) if place[0].split("-")[0] in {"600001", "600004", "600005", "600006"}}
+    critical = {
+        place for place in places(scanned["weak"]) if place[0].split("-")[0] in {"600001", "600004", "600005", "600006"}
+    }
     assert critical <= EXPECTED
 
 

@@ -38,7 +38,9 @@ def command(runtime: Java, assembled: assemble.Assembled) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def shared(runtime: Java, assembled: assemble.Assembled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[daemon.Daemon]:
+def shared(
+    runtime: Java, assembled: assemble.Assembled, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[daemon.Daemon]:
     """A ZAP that several tests use, as `zap.url` does."""
     folder = tmp_path_factory.mktemp("shared")
     with daemon.running(
@@ -54,7 +56,9 @@ def start(tmp_path: Path, shared: daemon.Daemon, monkeypatch: pytest.MonkeyPatch
     raw = tmp_path / "raw"
     raw.mkdir()
 
-    def run(url: str, definition: Path | None, *, pages: tuple[str, ...] = (), minutes: float = 5, **options: object) -> Attack:
+    def run(
+        url: str, definition: Path | None, *, pages: tuple[str, ...] = (), minutes: float = 5, **options: object
+    ) -> Attack:
         given = {"auth": {}, "deadline": 120.0, **options}
         config = Config(zap=Zap(url=shared.zap.address, provide=("daemon",), minutes=minutes))
         target = ScanTarget("items", url, definition, "openapi.yaml", pages)
@@ -203,16 +207,22 @@ def test_port_in_use_by_another_server(runtime: Java, assembled: assemble.Assemb
     port = int(serve(echo).url.rpartition(":")[2])
     with (
         pytest.raises(Inconclusive, match=r"ZAP ended while it started|answered .* with what is no JSON|ZAP refused"),
-        daemon.running(command(runtime, assembled), install=assembled.folder, home=tmp_path / "h", log=tmp_path / "log", port=port),
+        daemon.running(
+            command(runtime, assembled), install=assembled.folder, home=tmp_path / "h", log=tmp_path / "log", port=port
+        ),
     ):
         pytest.fail("it came up")
 
 
-def test_port_in_use_by_another_zap(shared: daemon.Daemon, runtime: Java, assembled: assemble.Assembled, tmp_path: Path) -> None:
+def test_port_in_use_by_another_zap(
+    shared: daemon.Daemon, runtime: Java, assembled: assemble.Assembled, tmp_path: Path
+) -> None:
     port = int(shared.zap.address.rpartition(":")[2])
     with (
         pytest.raises(Inconclusive, match=r"another ZAP answers at the port that was meant for ours"),
-        daemon.running(command(runtime, assembled), install=assembled.folder, home=tmp_path / "h", log=tmp_path / "log", port=port),
+        daemon.running(
+            command(runtime, assembled), install=assembled.folder, home=tmp_path / "h", log=tmp_path / "log", port=port
+        ),
     ):
         pytest.fail("it came up")
 
@@ -231,7 +241,9 @@ def test_start_that_hangs(runtime: Java, assembled: assemble.Assembled, tmp_path
     began = time.monotonic()
     with (
         pytest.raises(Inconclusive, match=r"ZAP did not listen within 12 s|ZAP ended while it started"),
-        daemon.running(command(runtime, broken), install=broken.folder, home=tmp_path / "h", log=tmp_path / "log", boot=12),
+        daemon.running(
+            command(runtime, broken), install=broken.folder, home=tmp_path / "h", log=tmp_path / "log", boot=12
+        ),
     ):
         pytest.fail("it came up")
     assert time.monotonic() - began < 30

@@ -47,7 +47,12 @@ def definition(url: str) -> str:
     """OpenAPI 3 as JSON, with a servers entry on another port: what a staged deployment always has."""
     ok = {"responses": {"200": {"description": "ok"}}}
     paths: dict[str, dict] = {
-        path: {"get": {"parameters": [{"name": name, "in": "query", "schema": {"type": "string"}, "example": example}], **ok}}
+        path: {
+            "get": {
+                "parameters": [{"name": name, "in": "query", "schema": {"type": "string"}, "example": example}],
+                **ok,
+            }
+        }
         for path, (name, example) in QUERIES.items()
     }
     body = lambda example, kind="application/json": {"requestBody": {"content": {kind: {"example": example}}}, **ok}  # noqa: E731
@@ -63,11 +68,16 @@ def definition(url: str) -> str:
         "/users": {"get": ok},
         "/items/{name}/gone": {"delete": {"parameters": [{"name": "name", "in": "path", "example": "lamp"}], **ok}},
     }
-    return json.dumps({"openapi": "3.0.3", "info": {"title": "shelf"}, "servers": [{"url": "http://127.0.0.1:9"}], "paths": paths})
+    return json.dumps(
+        {"openapi": "3.0.3", "info": {"title": "shelf"}, "servers": [{"url": "http://127.0.0.1:9"}], "paths": paths}
+    )
 
 
 def token(state: str) -> str:
-    head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "typ": "JWT"}, {"sub": "1"}))
+    head, claims = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256", "typ": "JWT"}, {"sub": "1"})
+    )
     return (head + b"." + claims + b"." + _sign(state, head + b"." + claims)).decode()
 
 
@@ -132,7 +142,11 @@ class Shelf:
         return 404, {}, b"{}"
 
     def do_sql(self, asked, value):
-        rows = self._rows(f"select * from item where name = '{value}'") if self.weak else self._rows("select * from item where name = ?", value)
+        rows = (
+            self._rows(f"select * from item where name = '{value}'")
+            if self.weak
+            else self._rows("select * from item where name = ?", value)
+        )
         return 200, {}, json.dumps(rows).encode()
 
     do_sql_blind = do_sql
@@ -217,7 +231,11 @@ class Shelf:
         return 200, {}, str(int(value)).encode()
 
     def do_page(self, asked, value):
-        form = "<form method=post action=/x><input name=a></form>" if self.weak else "<form method=post><input type=hidden name=csrf></form>"
+        form = (
+            "<form method=post action=/x><input name=a></form>"
+            if self.weak
+            else "<form method=post><input type=hidden name=csrf></form>"
+        )
         cookie = "session=abc" if self.weak else "session=abc; HttpOnly; Secure; SameSite=Lax"
         return 200, {**HTML, "Set-Cookie": cookie}, form.encode()
 
