@@ -37,7 +37,7 @@ class Server:
             protocol_version = "HTTP/1.1"
             server_version, sys_version = "small", ""
 
-            def answer(handler) -> None:  # noqa: N805
+            def answer(handler) -> None:
                 self.count += 1
                 length = int(handler.headers.get("Content-Length") or 0)
                 body = handler.rfile.read(length)
@@ -50,13 +50,13 @@ class Server:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = answer
 
-            def log_message(handler, *_arguments: object) -> None:  # noqa: N805
+            def log_message(handler, *_arguments: object) -> None:
                 pass
 
         class Quiet(http.server.ThreadingHTTPServer):
             daemon_threads = True
 
-            def handle_error(server, *_arguments: object) -> None:  # noqa: N805
+            def handle_error(server, *_arguments: object) -> None:
                 pass  # a client that hung up
 
         self._server = Quiet(("127.0.0.1", 0), Handler)

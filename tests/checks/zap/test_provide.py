@@ -40,9 +40,11 @@ def test_an_installation_that_ends_at_once(tmp_path: Path, monkeypatch: pytest.M
     script.chmod(0o755)
     monkeypatch.setenv("ZAP_HOME", str(tmp_path))
     config = Config(zap=Zap(provide=("install",)))
-    with pytest.raises(Inconclusive, match=r"exit code 0\): mandatory add-on callhome not found"):
-        with provide.provided(config, tmp_path, tmp_path):
-            pytest.fail("there is none")
+    with (
+        pytest.raises(Inconclusive, match=r"exit code 0\): mandatory add-on callhome not found"),
+        provide.provided(config, tmp_path, tmp_path),
+    ):
+        pytest.fail("there is none")
 
 
 def test_a_java_that_is_too_old_or_broken_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
