@@ -54,8 +54,9 @@ def make(checks: Iterable[Check], target: Target, config: Config, scope: tuple[s
     """Plan `checks` on the target; `scope` (ids) leaves the others out, which the verdict then says."""
     planned = []
     for check in checks:
-        require = config.settings(check.id).require
-        applies = check.applies(target, config)
+        settings = config.settings(check.id)
+        require = settings.require
+        applies = check.applies(target.without(settings.exclude), config)
         units: tuple[str, ...] = ()
         reason = ""
         if scope and check.id not in scope:

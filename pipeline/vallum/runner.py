@@ -62,7 +62,9 @@ def context(check: Check, target: Target, config: Config, unit: str) -> Iterator
     raw = folder / "raw"
     raw.mkdir(parents=True)
     scratch = Path(tempfile.mkdtemp(prefix=f"vallum-{check.id}-"))
-    deadline = config.settings(check.id).deadline or check.deadline
+    settings = config.settings(check.id)
+    target = target.without(settings.exclude)
+    deadline = settings.deadline or check.deadline
     try:
         yield Context(target, config, unit, folder, raw, scratch, deadline)
     finally:
@@ -123,6 +125,7 @@ def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
             started=outcome.run.started or started,
             seconds=round(outcome.run.seconds or seconds, 3),
             argv=_portable(ctx, outcome.run.argv),
+            notes=(*outcome.run.notes, *_excluded(ctx.target)),
         )
         outcome = Completed(run) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
         reason = outcome.reason if isinstance(outcome, Incomplete) else ""
@@ -175,6 +178,14 @@ def _portable(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:
             part = part.replace(place, name)
         portable.append(part)
     return tuple(portable)
+
+
+def _excluded(target: Target) -> tuple[str, ...]:
+    """What the configuration keeps from the check is said in its record: it is not part of what was expected."""
+    if not target.excluded:
+        return ()
+    listed = ", ".join(f"{pattern} ({count} files)" for pattern, count in sorted(target.excluded.items()))
+    return (f"excluded by the configuration: {listed}",)
 
 
 def _without_findings(outcome: Outcome) -> Outcome:

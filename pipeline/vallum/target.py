@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -52,6 +52,20 @@ class Target:
             )
             and (where is None or where(path))
         ]
+
+    def without(self, patterns: tuple[str, ...]) -> Target:
+        """The target less the files that match one of the patterns (a glob, a path or a folder); they are counted."""
+        if not patterns:
+            return self
+        excluded = dict(self.excluded)
+        kept = []
+        for path in self.files:
+            pattern = next((pattern for pattern in patterns if _matches(path, pattern)), None)
+            if pattern is None:
+                kept.append(path)
+            else:
+                excluded[pattern] = excluded.get(pattern, 0) + 1
+        return replace(self, files=tuple(kept), excluded=excluded)
 
     def service_of(self, path: str) -> str:
         """The name of the service that the file belongs to (the deepest folder wins), or an empty string."""

@@ -196,3 +196,10 @@ def test_a_session_name_that_is_taken_is_refused(make_tree):
     done = subprocess.run([sys.executable, "-m", "nox"], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "already has a session named 'gate'" in done.stderr + done.stdout
+
+
+def test_a_files_exclusion_for_one_check_is_said(make_tree, vallum):
+    left_out = only("bandit", extra='[checks.bandit]\nexclude = ["old"]\n')
+    root = make_tree({"a.py": "print(1)\n", "old/b.py": WEAK, "vallum.toml": left_out})
+    assert vallum("-C", str(root)).returncode == 0
+    assert "excluded by the configuration: old (1 files)" in verdict(root)["checks"][0]["notes"]
