@@ -26,7 +26,7 @@ POLL = 0.05
 def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     """Write the plan and show it; with `--json` the sessions that it needs go to stdout, as the list of a CI matrix."""
     as_json = "--json" in selected
-    made, target, _ = gather.make_plan(root, scope(tuple(name for name in selected if name != "--json")))
+    made, target, _ = gather.make_plan(root, scope(root, tuple(name for name in selected if name != "--json")))
     services = ", ".join(service.name for service in target.services) or "none found"
     say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
     for check in made.checks:
@@ -42,8 +42,7 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
 
 def _sessions(made: plan.Plan) -> list[str]:
     """The nox sessions that run the plan, those that take longest first."""
-    planned = {p.check for p in made.planned()}
-    return list(dict.fromkeys(gather.session_of(check) for check in CHECKS if check.id in planned))
+    return list(dict.fromkeys(gather.session_named(planned.check, planned.stage) for planned in made.planned()))
 
 
 def pipeline(root: Path, selected: tuple[str, ...]) -> str:
@@ -102,12 +101,18 @@ def unstage(root: Path, _selected: tuple[str, ...]) -> str:
     return ""
 
 
-def scope(selected: tuple[str, ...]) -> tuple[str, ...]:
+def scope(root: Path, selected: tuple[str, ...]) -> tuple[str, ...]:
     """The checks that a selection of checks and sessions names; UserError for an unknown one."""
-    known = {check.id for check in CHECKS}
-    if gather.STAGED_SESSION in selected:
-        staged = [check.id for check in CHECKS if gather.session_of(check) == gather.STAGED_SESSION]
-        selected = tuple(name for name in (*selected, *staged) if name != gather.STAGED_SESSION)
+    if not selected:
+        return ()
+    checks = gather.all_checks(gather.open_target(root)[1])
+    known = {check.id for check in checks}
+    for session in (gather.STAGED_SESSION, gather.DECLARED_SESSION):
+        if session in selected:
+            inner = [check.id for check in checks if gather.session_of(check) == session]
+            if not inner:
+                raise UserError(f"{session!r} has no checks here", "vallum.toml declares none")
+            selected = tuple(name for name in (*selected, *inner) if name != session)
     for name in selected:
         if name not in known:
             raise UserError(f"there is no check named {name!r}", f"known: {', '.join(sorted(known))}")
@@ -140,8 +145,9 @@ def _run_sessions(root: Path, run: str, names: list[str]) -> None:
         stop(child)
     if child.returncode != 0:
         # its code proves nothing, but what it said last explains a check without an outcome
-        for line in (root / artifacts.FOLDER / "nox.log").read_bytes()[-4000:].decode("utf-8", "replace").splitlines()[-6:]:
-            say(f"  nox: {line}")
+        said = (root / artifacts.FOLDER / "nox.log").read_bytes()[-4000:].decode("utf-8", "replace")
+        for last in said.splitlines()[-6:]:
+            say(f"  nox: {last}")
 
 
 def child_nox(root: Path, names: list[str], jobs: int) -> list[str]:
@@ -196,6 +202,13 @@ def init(root: Path, arguments: tuple[str, ...]) -> str:
     return writes.init(root, arguments)
 
 
+def import_report(root: Path, arguments: tuple[str, ...]) -> str:
+    """Take in a report that was made elsewhere."""
+    from vallum import imports
+
+    return imports.import_command(root, arguments)
+
+
 def explain(root: Path, arguments: tuple[str, ...]) -> str:
     """Say all there is to say of one finding."""
     from vallum import explain as explains
@@ -212,4 +225,5 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "unstage": unstage,
     "init": init,
     "explain": explain,
+    "import": import_report,
 }
