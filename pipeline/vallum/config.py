@@ -44,6 +44,15 @@ class Advisories(_Table, frozen=True, kw_only=True):
     max_age_days: Annotated[int, msgspec.Meta(ge=1)] = 30
 
 
+class Feeds(_Table, frozen=True, kw_only=True):
+    """What is known of attacks in the world, for the order of findings and for policies that ask: FIRST's EPSS scores (CSV, plain
+    or gzip) and CISA's catalogue of known exploited vulnerabilities (JSON), each a file or `online`. Empty: not used."""
+
+    epss: str = ""
+    kev: str = ""
+    max_age_days: Annotated[int, msgspec.Meta(ge=1)] = 14
+
+
 class CheckSettings(_Table, frozen=True, kw_only=True):
     """`require`: required (missing is red), optional (missing is shown), off (not planned, shown as not tested)."""
 
@@ -128,6 +137,7 @@ class Config(_Table, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     services: dict[str, Service] = {}
     advisories: Advisories = Advisories()
+    intelligence: Feeds = Feeds()
     checks: dict[str, CheckSettings] = {}
     policy: Policy = Policy()
     environment: Environment | None = None
@@ -203,6 +213,7 @@ def _all_keys() -> frozenset[str]:
         Project,
         Service,
         Advisories,
+        Feeds,
         CheckSettings,
         Policy,
         Ready,
