@@ -54,6 +54,9 @@ def orders():
     cur.execute(f"SELECT * FROM orders ORDER BY {column}")
     # ok: vallum.python.sql-injection
     session.execute(select(Order).where(Order.id == oid))
+    descending = request.args.get("descending") == "1"
+    # ok: vallum.python.sql-injection
+    cur.execute(f"SELECT * FROM orders WHERE descending = {descending}")
     key = uuid.UUID(oid)
     # ok: vallum.python.sql-injection
     cur.execute("SELECT * FROM orders WHERE key = '" + str(key) + "'")
