@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-gate", action="store_true", help="with -s or -t: gather outcomes of the plan, judge nothing"
     )
-    parser.add_argument("--online", action="store_true", help="take advisories from api.osv.dev, whatever vallum.toml says")
+    parser.add_argument(
+        "--online", action="store_true", help="take advisories from api.osv.dev, whatever vallum.toml says"
+    )
     parser.add_argument("--version", action="version", version=f"vallum {__version__}")
     return parser
 
@@ -97,15 +99,15 @@ def _list(root: Path) -> int:
 
 def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
     from vallum import commands, gather
-    from vallum_checks import CHECKS
 
     if options.online:
         os.environ[gather.ADVISORIES] = "online"
     selected = list(options.sessions)
+    known = gather.all_checks(gather.open_target(root)[1]) if options.tags else ()
     for tag in options.tags:
-        tagged = [check.id for check in CHECKS if tag in {check.stage, *check.tags}]
+        tagged = [check.id for check in known if tag in {check.stage, *check.tags}]
         if not tagged:
-            tags = sorted({tag for check in CHECKS for tag in (check.stage, *check.tags)})
+            tags = sorted({tag for check in known for tag in (check.stage, *check.tags)})
             raise UserError(f"no check has the tag {tag!r}", f"known: {', '.join(tags)}")
         selected += tagged
     own = [name for name in selected if name in commands.COMMANDS and name != "pipeline"]
@@ -136,14 +138,14 @@ def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
 def _gather(root: Path, checks: tuple[str, ...]) -> int:
     """Only outcomes, for a job of a matrix: the plan is the one on disk, or is made now."""
     from vallum import commands, gather
-    from vallum_checks import CHECKS
 
-    scope = commands.scope(checks)
+    scope = commands.scope(root, checks)
     made = gather.current_plan(root)
-    for check in CHECKS:
+    everything = gather.all_checks(gather.open_target(root)[1])
+    for check in everything:
         if check.id in scope and gather.session_of(check) != gather.STAGED_SESSION:
             gather.run_check(check, root)
-    if any(gather.session_of(check) == gather.STAGED_SESSION for check in CHECKS if check.id in scope):
+    if any(gather.session_of(check) == gather.STAGED_SESSION for check in everything if check.id in scope):
         gather.run_staged(root)
     from vallum.outcome import Completed
     from vallum.runner import read

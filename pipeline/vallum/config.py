@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from vallum.declaration import DeclaredCheck, DeclaredDatabase
 from vallum.errors import UserError
 from vallum.severity import Severity
 
@@ -130,6 +131,14 @@ class Zap(_Table, frozen=True, kw_only=True):
     )
 
 
+class Limits(_Table, frozen=True, kw_only=True):
+    """What is read at most, in MiB: a `report` of a declared tool or an import, the `outcome` of one check on one unit. A larger
+    one is refused before it is read."""
+
+    report_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 128
+    outcome_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 512
+
+
 class Config(_Table, frozen=True, kw_only=True):
     """The whole file. See docs/configuration.md, which is generated from this."""
 
@@ -139,6 +148,8 @@ class Config(_Table, frozen=True, kw_only=True):
     advisories: Advisories = Advisories()
     intelligence: Feeds = Feeds()
     checks: dict[str, CheckSettings] = {}
+    check: tuple[DeclaredCheck, ...] = ()
+    limits: Limits = Limits()
     policy: Policy = Policy()
     environment: Environment | None = None
     zap: Zap = Zap()
@@ -151,8 +162,11 @@ class Config(_Table, frozen=True, kw_only=True):
 FILE = "vallum.toml"
 
 
-def load(root: Path, known_checks: frozenset[str] = frozenset()) -> Config:
-    """Read the configuration of the target at `root`; defaults where there is none. Raises UserError with file and line."""
+def load(root: Path, known_checks: frozenset[str] = frozenset(), taken: frozenset[str] = frozenset()) -> Config:
+    """Read the configuration of the target at `root`; defaults where there is none. Raises UserError with file and line.
+
+    A declared check may have none of the names in `known_checks` and `taken`.
+    """
     path, text, table = _read(root)
     if table is None:
         return Config()
@@ -160,10 +174,26 @@ def load(root: Path, known_checks: frozenset[str] = frozenset()) -> Config:
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
         raise _explain(path, text, str(error)) from None
+    _declared(path, text, config, known_checks | taken)
+    known = known_checks | {declared.id for declared in config.check}
     for name in config.checks:
-        if known_checks and name not in known_checks:
-            raise _unknown(path, text, name, known_checks, "check")
+        if known_checks and name not in known:
+            raise _unknown(path, text, name, known, "check")
     return config
+
+
+def _declared(path: Path, text: str, config: Config, taken: frozenset[str]) -> None:
+    """Declared checks that contradict themselves, or take the name of another."""
+    names = set(taken)
+    for declared in config.check:
+        line = next((n for n, each in enumerate(text.splitlines(), 1) if f'"{declared.id}"' in each), 0)
+        where = f"{path.name}{f':{line}' if line else ''}: check `{declared.id}`"
+        if declared.id in names:
+            raise UserError(f"{where}: the name is taken", "a check's name is its own: choose another `id`")
+        names.add(declared.id)
+        key, problem = declared.problem()
+        if problem:
+            raise UserError(f"{where}: `{key}` {problem}", "see docs/any-tool.md")
 
 
 def _read(root: Path) -> tuple[Path, str, dict[str, Any] | None]:
@@ -221,5 +251,8 @@ def _all_keys() -> frozenset[str]:
         Login,
         Environment,
         Zap,
+        Limits,
+        DeclaredCheck,
+        DeclaredDatabase,
     ]
     return frozenset(field.encode_name for table in tables for field in msgspec.structs.fields(table))

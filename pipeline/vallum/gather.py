@@ -17,21 +17,34 @@ from vallum.errors import UserError
 from vallum.outcome import Completed, Incomplete, Outcome
 from vallum.progress import say
 from vallum.target import Target, discover
-from vallum_checks import CHECKS
+from vallum_checks import CHECKS, declared
 
 STAGED_SESSION = "dast"
+DECLARED_SESSION = "declared"
+RESERVED = frozenset(
+    (
+        *(STAGED_SESSION, DECLARED_SESSION, "pipeline", "plan", "gate", "stage", "unstage", "tools", "init", "explain"),
+        *("import", "waive", "attest", "verify", "baseline", "history", "policy", "vex"),
+    )
+)
+"""Names of sessions and commands, which no declared check may take."""
 ADVISORIES = "VALLUM_ADVISORIES"
 """Set by `vallum --online`: the source of advisories of this run, before the configured one."""
 
 
 def known_checks() -> frozenset[str]:
-    """The ids of all checks."""
+    """The ids of our own checks."""
     return frozenset(check.id for check in CHECKS)
+
+
+def all_checks(config: Config) -> tuple[Check, ...]:
+    """Our own checks, and those that the configuration declares."""
+    return (*CHECKS, *declared.checks(config))
 
 
 def open_target(root: Path) -> tuple[Target, Config]:
     """Configuration and target at `root`; UserError where something is wrong with them."""
-    config = load(root.resolve(), known_checks())
+    config = load(root.resolve(), known_checks(), RESERVED)
     source = os.environ.get(ADVISORIES)
     if source:
         config = msgspec.structs.replace(config, advisories=msgspec.structs.replace(config.advisories, source=source))
@@ -41,14 +54,22 @@ def open_target(root: Path) -> tuple[Target, Config]:
 def make_plan(root: Path, scope: tuple[str, ...] = ()) -> tuple[plan.Plan, Target, Config]:
     """Plan all checks on the target and write the plan down."""
     target, config = open_target(root)
-    made = plan.make(CHECKS, target, config, scope)
+    made = plan.make(all_checks(config), target, config, scope)
     plan.store(target.root, made)
     return made, target, config
 
 
 def session_of(check: Check) -> str:
-    """The nox session that runs the check: the staged ones share one deployment and so one session."""
-    return STAGED_SESSION if check.stage is Stage.STAGED else check.id
+    """The nox session that runs the check: the staged ones share one deployment and so one session, and so do the declared
+    ones, because nox knows its sessions before the target."""
+    return session_named(check.id, check.stage)
+
+
+def session_named(check: str, stage: str) -> str:
+    """As session_of, for a check of a plan."""
+    if stage == Stage.STAGED:
+        return STAGED_SESSION
+    return check if check in known_checks() else DECLARED_SESSION
 
 
 def current_plan(root: Path) -> plan.Plan:
@@ -74,6 +95,16 @@ def run_check(check: Check, root: Path) -> None:
         began = time.monotonic()
         outcome = runner.run_unit(check, target, config, made.run, unit)
         say_end(check.id, unit, outcome, time.monotonic() - began)
+
+
+def run_declared(root: Path) -> None:
+    """Run the planned checks of the configuration, one after the other."""
+    _, config = open_target(root)
+    checks = declared.checks(config)
+    if not checks:
+        say(f"  {DECLARED_SESSION:<16} not run: vallum.toml declares no check")
+    for check in checks:
+        run_check(check, root)
 
 
 def run_staged(root: Path) -> None:

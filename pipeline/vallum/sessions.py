@@ -14,7 +14,7 @@ import nox
 
 from vallum.check import Check, Stage
 from vallum.errors import UserError
-from vallum.gather import STAGED_SESSION, run_check, run_staged
+from vallum.gather import DECLARED_SESSION, STAGED_SESSION, run_check, run_declared, run_staged
 from vallum.process import ended_by_signals
 from vallum.progress import say
 from vallum_checks import CHECKS
@@ -24,11 +24,13 @@ OWN_SESSIONS = {
     "plan": "what would run and what would not, and why; writes .vallum/plan.json",
     "gate": "judge the outcomes that are there, write verdict and reports",
     STAGED_SESSION: "bring the services up, log in, attack them with ZAP and schemathesis, take them down",
+    DECLARED_SESSION: "the checks that vallum.toml declares ([[check]]), one after the other",
     "stage": "bring the staged deployment up and leave it",
     "unstage": "take the staged deployment down",
     "tools": "build every tool's environment ahead (cached, from hashed locks)",
     "init": "write a commented vallum.toml and a GitHub workflow from what is found; overwrites nothing",
     "explain": "one finding in full: `-- ID`",
+    "import": "take in a report made elsewhere: `-- FILE.sarif --check ID --commit SHA --tool NAME`",
 }
 
 
@@ -77,6 +79,8 @@ def _own(name: str) -> Callable[[nox.Session], None]:
             try:
                 if name == STAGED_SESSION:
                     run_staged(_root(session))
+                elif name == DECLARED_SESSION:
+                    run_declared(_root(session))
                 else:
                     failed = commands.COMMANDS[name](_root(session), tuple(session.posargs))
                     if failed:
