@@ -14,7 +14,7 @@ from pathlib import Path
 from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.process import run
-from vallum_checks.zap_engine import assemble, java
+from vallum_checks.zap_engine import assemble, java, warm
 from vallum_checks.zap_engine.client import Zap
 from vallum_checks.zap_engine.daemon import BOOT, Daemon, running
 
@@ -121,9 +121,17 @@ def _assembled(_config: Config, scratch: Path, raw: Path, stack: contextlib.Exit
     made = assemble.assemble(runtime)
     seeds = scratch / "seeds.tsv"
     seeds.write_text("", "utf-8")
-    command = [*made.command(runtime, MEMORY), f"-Dvallum.seeds={seeds}", "org.zaproxy.zap.ZAP"]
+    quick = warm.warm(made, runtime, raw / "zap-first-start.log")
+    command = [*made.command(runtime, MEMORY), *quick.arguments, f"-Dvallum.seeds={seeds}", "org.zaproxy.zap.ZAP"]
     daemon = stack.enter_context(
-        running(command, install=made.folder, home=scratch / "zap-home", log=raw / "zap-assembled.log", boot=BOOT)
+        running(
+            command,
+            install=made.folder,
+            home=scratch / "zap-home",
+            log=raw / "zap-assembled.log",
+            boot=BOOT,
+            settings=quick.settings,
+        )
     )
     return Provided("assembled", daemon.version, daemon.zap, made.digest, daemon, seeds)
 
