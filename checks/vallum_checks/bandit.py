@@ -52,6 +52,16 @@ class _Report(msgspec.Struct):
 
 
 NOSEC = re.compile(r"#\s*nosec\b", re.IGNORECASE)
+CWES = {
+    **dict.fromkeys(("B102", "B307"), 95),  # exec, eval: bandit says 78, the shell's
+    **dict.fromkeys(("B105", "B106", "B107"), 798),  # bandit says 259, of which 798 is the parent that others name
+    **dict.fromkeys(("B201",), 489),  # a debug server: bandit says 94, its consequence
+    **dict.fromkeys(("B313", "B314", "B315", "B316", "B317", "B318", "B319", "B320"), 611),  # XML: bandit says 20
+    **dict.fromkeys(("B506",), 502),  # yaml.load: bandit says 20
+    **dict.fromkeys(("B701", "B702"), 79),  # templates without escaping: bandit says 94
+}
+"""Where bandit names a class of weaknesses or a neighbour, the entry of the CWE list that the pattern is an example of, so
+that the same line found by another tool is the same finding."""
 SEVERITIES = {"HIGH": Severity.HIGH, "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW, "UNDEFINED": Severity.UNKNOWN}
 
 
@@ -140,7 +150,7 @@ def _finding(ctx: Context, result: _Result, marked: Markers) -> Finding:
             column=max(result.col_offset, 0) + 1,
             end_line=max(result.line_range, default=result.line_number),
         ),
-        cwe=(result.issue_cwe.id,) if result.issue_cwe.id else (),
+        cwe=tuple(number for number in (CWES.get(result.test_id, result.issue_cwe.id),) if number),
         suppression=marked.suppression(ctx.target.relative(result.filename), result.line_range or [result.line_number]),
     )
 
