@@ -1,0 +1,385 @@
+"""A change cannot weaken the gate that judges it: its settings come from the branch that it is to be merged into.
+
+Where a base is known (GitHub's `pull_request`, or `--base`), configuration, waivers, baseline and the files that the
+configuration names (rules, advisories, feeds) are those of the base; what the change makes of them is said and takes effect
+after merging. What is deployed, `[services]` and `[environment]`, is code under test and comes from the change, but it
+cannot take a service out whose folder is still there. Where the base cannot be had there is no clean verdict.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import msgspec
+
+from vallum import artifacts, config
+from vallum.config import Config, Environment, StagedService
+from vallum.errors import UserError
+from vallum.git import LINK, SUBMODULE, Entry, Repository, find, object_of
+from vallum.target import OPENAPI_NAMES
+
+BASE = "VALLUM_BASE"
+TRUST_CHANGE = "VALLUM_TRUST_CHANGE"
+"""Set by `vallum --base REV` and `vallum --trust-change`."""
+EVENTS = frozenset({"pull_request", "pull_request_target", "merge_group"})
+"""Events of GitHub Actions that are about a change to be merged."""
+PYPROJECT = "pyproject.toml"
+WAIVERS = "vallum-waivers.toml"
+BASELINE = "vallum-baseline.json"
+SETTINGS = (config.FILE, PYPROJECT, WAIVERS, BASELINE)
+NAMED = (
+    ("advisories", "source"),
+    ("intelligence", "epss"),
+    ("intelligence", "kev"),
+    ("checks", "*", "options", "rules"),
+)
+"""Keys of the configuration whose values may name files of the target that decide what is found."""
+FOLDER = "trusted"
+MAX_SETTINGS = 64 << 20
+HINT = "check out with `fetch-depth: 0`"
+
+
+class Note(NamedTuple):
+    """What a reader of the verdict must know about the settings, and of which file."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """The settings that judge the target at `root`. `base` is the commit that they come from, empty for the target's own.
+
+    `changed` names settings that the change touches, `notes` what a reader of the verdict must know, `problem` why nothing
+    can be trusted (the verdict is then incomplete, whatever was found). `fork` is the merge base, `head` the checked-out commit.
+    """
+
+    root: Path
+    base: str = ""
+    fork: str = ""
+    head: str = ""
+    changed: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+    problem: str = ""
+    repository: Repository | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes | None:
+        """A settings file (relative to the target) as it counts, or None where there is none. Raises UserError, Inconclusive."""
+        if self.problem:
+            return None
+        if path in self.files:
+            return self.files[path]
+        if self.repository is None:
+            try:
+                return artifacts.read(self.root / path, MAX_SETTINGS)
+            except FileNotFoundError:
+                return None
+            except (OSError, ValueError) as error:
+                raise UserError(f"{path} cannot be read: {error}", "it must be a regular file") from None
+        if path in SETTINGS:
+            return None  # `files` holds those that the base has
+        entry = self.repository.entries(self.base, [path]).get(path)
+        return None if entry is None else _content(self.repository, path, entry)
+
+    @property
+    def config_text(self) -> str | None:
+        """`vallum.toml` as it counts."""
+        return _text(self.read(config.FILE))
+
+    @property
+    def waivers_text(self) -> str | None:
+        """`vallum-waivers.toml` as it counts."""
+        return _text(self.read(WAIVERS))
+
+    @property
+    def baseline_text(self) -> str | None:
+        """`vallum-baseline.json` as it counts."""
+        return _text(self.read(BASELINE))
+
+    def renames(self) -> dict[str, str]:
+        """Files that the change moved: path now → path at the merge base, the one that identities are made of."""
+        return _renames(self.repository, self.fork, self.head) if self.repository and not self.problem else {}
+
+    def load(self, known_checks: frozenset[str] = frozenset()) -> tuple[Config, Config]:
+        """The configuration to run with, and the base's alone (to hold the plan against; the same one without a base)."""
+        own = config.load(self.root, known_checks)
+        if not self.base and not self.problem:
+            return own, own
+        with tempfile.TemporaryDirectory(prefix="vallum-base-") as name:
+            for path in (config.FILE, PYPROJECT):
+                data = self.files.get(path)
+                if data is not None:
+                    (Path(name) / path).write_bytes(data)
+            try:
+                base = config.load(Path(name), known_checks)
+            except UserError as error:
+                raise UserError(f"at the base, {error.message}", error.hint) from None
+        base = _still_there(_from_base(self, base), self.root)
+        return _combine(base, own, self.root), base
+
+
+def trusted(root: Path, environ: Mapping[str, str] = os.environ) -> Trusted:
+    """Find out what may judge the target at `root`. Raises UserError for a wrong `--base` or `--trust-change`."""
+    asked = tuple(
+        environ.get(name, "")
+        for name in (BASE, TRUST_CHANGE, "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_BASE_REF")
+    )
+    return _trusted(root.resolve(), *asked)
+
+
+@functools.lru_cache(maxsize=8)
+def _trusted(root: Path, named: str, trust: str, event: str, event_path: str, base_ref: str) -> Trusted:
+    if trust:
+        if event in EVENTS:
+            raise UserError(f"--trust-change is for trying things out, not for {event}", "leave it out")
+        return Trusted(
+            root, notes=(Note(config.FILE, "the change was trusted with its own settings (--trust-change)"),)
+        )
+    if not named and event not in EVENTS:
+        return Trusted(root)
+    revisions = [named] if named else _revisions(event_path, base_ref)
+    repository = find(root)
+    if repository is None:
+        return Trusted(root, problem=f"the settings of the base cannot be had: {root.name} is not in a git repository")
+    base = next(filter(None, map(repository.commit, revisions)), "")
+    if not base and named and not repository.shallow():
+        raise UserError(f"--base: there is no commit {named!r}", "name a branch, tag or commit, such as origin/main")
+    head = repository.commit("HEAD")
+    fork = repository.merge_base(base, head) if base and head else ""
+    if not fork:
+        lacks = (
+            f"the history here does not join it with {base[:12]}"
+            if base
+            else f"{revisions[0] if revisions else 'its commit'} is not here"
+        )
+        return Trusted(root, problem=f"the settings of the base cannot be had: {lacks}; {HINT}")
+    return _read(root, repository, base, fork, head)
+
+
+def _revisions(event_path: str, base_ref: str) -> list[str]:
+    """What GitHub says the change is to be merged into, the surest first (documentation of GitHub Actions, "Events that
+    trigger workflows"): the commit of the event, then the branch as it was fetched."""
+    revisions = []
+    if event_path:
+        try:
+            event: Any = json.loads(artifacts.read(Path(event_path), MAX_SETTINGS))
+        except (OSError, ValueError):
+            event = {}
+        for path in (("pull_request", "base", "sha"), ("merge_group", "base_sha")):
+            value = event
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, str):
+                revisions.append(value)
+    if base_ref:
+        revisions.append(f"refs/remotes/origin/{base_ref}")
+    return revisions
+
+
+def _read(root: Path, repository: Repository, base: str, fork: str, head: str) -> Trusted:
+    """Settings are those of the base as it stands; what the change touched is told by the merge base."""
+    entries = repository.entries(base, SETTINGS)
+    files = {path: _content(repository, path, entry) for path, entry in entries.items()}
+    before = entries if fork == base else repository.entries(fork, SETTINGS)
+    changed = []
+    for path in SETTINGS:
+        old = _content(repository, path, before[path]) if path in before else None
+        new = _now(root / path)
+        same = _tool_table(old) == _tool_table(new) if path == PYPROJECT else old == new
+        if not same:
+            changed.append(path)
+    notes = [
+        Note(path, f"{_word(before.get(path), root / path)} in this change: that takes effect after merging")
+        for path in changed
+    ]
+    if config.FILE not in files and _tool_table(files.get(PYPROJECT)) is None:
+        notes.append(Note(config.FILE, "the base has no settings: the strict defaults judge this change"))
+    return Trusted(root, base, fork, head, tuple(changed), tuple(notes), "", repository, files)
+
+
+def _word(before: Entry | None, now: Path) -> str:
+    if before is None:
+        return "new"
+    return "changed" if os.path.lexists(now) else "removed"
+
+
+def _content(repository: Repository, path: str, entry: Entry) -> bytes:
+    if entry.mode in {LINK, SUBMODULE}:
+        raise UserError(f"at the base, {path} is a link or a submodule", "settings must be regular files")
+    return repository.blob(entry, MAX_SETTINGS)
+
+
+def _now(path: Path) -> bytes | None:
+    """The file in the work tree; a link counts as another content than any file."""
+    try:
+        return artifacts.read(path, MAX_SETTINGS)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return b"\0not a regular file"
+
+
+def _tool_table(data: bytes | None) -> object:
+    """`[tool.vallum]`, None where there is none; what cannot be read is like nothing else."""
+    if data is None:
+        return None
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return data
+    tool = table.get("tool")
+    return tool.get("vallum") if isinstance(tool, dict) else None
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+@functools.lru_cache(maxsize=4)
+def _renames(repository: Repository, fork: str, head: str) -> dict[str, str]:
+    return repository.renames(fork, head)
+
+
+# What is deployed comes from the change.
+
+
+def _still_there(base: Config, root: Path) -> Config:
+    """The base's configuration without services whose folder the change removed."""
+    services = {name: one for name, one in base.services.items() if (root / one.path).is_dir()}
+    environment = base.environment
+    if environment is not None:
+        staged = {name: one for name, one in environment.services.items() if (root / one.directory).is_dir()}
+        login = environment.login if environment.login and environment.login.service in staged else None
+        staged = {
+            name: msgspec.structs.replace(one, depends_on=tuple(need for need in one.depends_on if need in staged))
+            for name, one in staged.items()
+        }
+        environment = msgspec.structs.replace(environment, services=staged, login=login) if staged else None
+    return msgspec.structs.replace(base, services=services, environment=environment)
+
+
+def _combine(base: Config, change: Config, root: Path) -> Config:
+    """The base's settings on the change's deployment; what the base deploys and the change leaves out is put back."""
+    folders = {_folder(one.path) for one in change.services.values()}
+    services = dict(change.services) | {
+        name: one for name, one in base.services.items() if _folder(one.path) not in folders
+    }
+    return msgspec.structs.replace(
+        base, services=services, environment=_environment(base.environment, change.environment, root)
+    )
+
+
+def _environment(base: Environment | None, change: Environment | None, root: Path) -> Environment | None:
+    if base is None or change is None:
+        return change or base
+    folders = {_folder(one.directory): name for name, one in change.services.items()}
+    services = dict(change.services)
+    for name, one in base.services.items():
+        now = folders.get(_folder(one.directory))
+        if now is None:
+            services[name] = one
+        elif _keeps_definition(one, services[now], root):
+            services[now] = msgspec.structs.replace(services[now], openapi=one.openapi)
+    return msgspec.structs.replace(
+        change,
+        services=services,
+        login=change.login or base.login,
+        secrets=dict(base.secrets) | dict(change.secrets),
+    )
+
+
+def _keeps_definition(base: StagedService, change: StagedService, root: Path) -> bool:
+    """A definition that names no operation leaves nothing to attack: the base's choice holds while its file is there."""
+    names = (base.openapi,) if base.openapi else OPENAPI_NAMES
+    return change.openapi != base.openapi and any((root / base.directory / name).is_file() for name in names)
+
+
+def _folder(path: str) -> str:
+    return PurePosixPath(os.path.normpath(path)).as_posix()
+
+
+# Files that the configuration names come from the base too.
+
+
+def _from_base(settings: Trusted, base: Config) -> Config:
+    """`base` with every named file or folder of the target that the change touched replaced by a copy of the base's."""
+    if settings.repository is None:
+        return base
+    table: dict[str, Any] = msgspec.to_builtins(base)
+
+    def replace(value: Any, path: Sequence[str]) -> Any:
+        if path:
+            if not isinstance(value, dict):
+                return value
+            keys = list(value) if path[0] == "*" else [path[0]] if path[0] in value else []
+            return value | {key: replace(value[key], path[1:]) for key in keys}
+        if isinstance(value, list):
+            return [replace(one, ()) for one in value]
+        return _place(settings, value) if isinstance(value, str) else value
+
+    for path in NAMED:
+        table = replace(table, path)
+    return msgspec.convert(table, Config)
+
+
+def _place(settings: Trusted, named: str) -> str:
+    """The path to use for `named`: itself where it is not the target's, or is as the base has it; else that of a copy."""
+    repository = settings.repository
+    inside = os.path.normpath(settings.root / named)
+    if repository is None or not named or "://" in named or not Path(inside).is_relative_to(settings.root):
+        return named
+    path = Path(inside).relative_to(settings.root).as_posix()
+    entries = repository.entries(settings.base, [path])
+    if _same(settings.root, path, entries):
+        return named
+    if not entries and not repository.entries(settings.head, [path]):
+        return named  # no file of the repository: a word such as `auto`, or made by a step of the pipeline before us
+    for inner, entry in entries.items():
+        if entry.mode in {LINK, SUBMODULE}:
+            raise UserError(f"at the base, {inner} is a link or a submodule", "settings must be regular files")
+    listing = "\n".join(f"{inner}\0{entry.object}" for inner, entry in sorted(entries.items()))
+    folder = artifacts.folder(settings.root) / FOLDER
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link, and vallum would write to where it leads", "remove it")
+    place = folder / hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    with artifacts.locked(folder.with_name("trusted.lock")):
+        if not entries or not _same(place, path, entries):
+            shutil.rmtree(place, ignore_errors=True)
+            for inner, entry in entries.items():
+                artifacts.write(place / inner, repository.blob(entry))
+    return (place / path).relative_to(settings.root).as_posix()
+
+
+def _same(root: Path, path: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether file or folder `path` below `root` holds just what the entries say."""
+    here = root / path
+    if here.is_symlink() or not entries:
+        return False
+    names = (
+        [path]
+        if here.is_file()
+        else [
+            (Path(folder) / name).relative_to(root).as_posix() for folder, _, files in os.walk(here) for name in files
+        ]
+    )
+    if set(names) != set(entries):
+        return False
+    for name in names:
+        try:
+            data = artifacts.read(root / name)
+        except (OSError, ValueError):
+            return False
+        if object_of(data, entries[name].object) != entries[name].object:
+            return False
+    return True
