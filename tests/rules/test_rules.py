@@ -118,7 +118,8 @@ def test_python_front_end_finds_the_same(semgrep: Path, report: dict):
 @pytest.mark.parametrize("path", fixtures(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_fixture(report: dict, path: Path):
     """A fixture `x.*` judges the rules of `x.yaml`, and every other rule that it marks."""
-    own = {name for name, (file, _) in ALL.items() if (file.parent.name, file.stem) == (path.parent.name, path.name.split(".")[0])}
+    home = (path.parent.name, path.name.split(".")[0])
+    own = {name for name, (file, _) in ALL.items() if (file.parent.name, file.stem) == home}
     assert own, "no rule file belongs to this fixture"
     wanted = marks(path)
     judged = own | {name for _, name in wanted["ruleid"] | wanted["ok"]}
@@ -130,7 +131,7 @@ def test_fixture(report: dict, path: Path):
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_rule_has_both_kinds_of_example(name: str):
-    kinds = {kind for path in fixtures() for kind, found in marks(path).items() if name in {rule for _, rule in found}}
+    kinds = {kind for path in fixtures() for kind, found in marks(path).items() for _, rule in found if rule == name}
     assert kinds == {"ruleid", "ok"}
 
 
