@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -52,6 +52,9 @@ class Foreign:
     notes: tuple[str, ...] = ()
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
+
+
 class _Object(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     """An object of the standard, as far as we read it; tools add keys of later versions, which are let through."""
 
@@ -66,13 +69,13 @@ class _Message(_Object, frozen=True):
 class _Artifact(_Object, frozen=True):
     uri: str = ""
     uri_base_id: str = ""
-    index: int = -1
+    index: _Number = -1
 
 
 class _Region(_Object, frozen=True):
-    start_line: int = 0
-    start_column: int = 0
-    end_line: int = 0
+    start_line: _Number = 0
+    start_column: _Number = 0
+    end_line: _Number = 0
 
 
 class _Physical(_Object, frozen=True):
@@ -92,14 +95,14 @@ class _Suppression(_Object, frozen=True):
 
 class _Reference(_Object, frozen=True):
     id: str = ""
-    index: int = -1
+    index: _Number = -1
     tool_component: dict[str, Any] = {}
 
 
 class _Result(_Object, frozen=True):
     message: _Message
     rule_id: str = ""
-    rule_index: int = -1
+    rule_index: _Number = -1
     rule: _Reference = _Reference()
     kind: str = "fail"
     level: str = ""
