@@ -6,28 +6,33 @@ either side can neither introduce nor repair anything: the state of what it foun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Container, Iterable
 
 import msgspec
 
-from vallum import artifacts
 from vallum.errors import UserError
 from vallum.finding import Finding
 from vallum.severity import Severity
-from vallum.verdict import Verdict
+from vallum.verdict import Absent, CheckResult, Verdict
 
 FILE = "vallum-baseline.json"
 SCHEMA = 1
 
 
 class Known(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One finding of the baseline: enough to recognise it and to say what is gone."""
+    """One finding of the baseline: enough to recognise it and to say what is gone. `seen` is the day it was first seen."""
 
     severity: Severity
     rule: str
     checks: tuple[str, ...]
     path: str = ""
+    seen: str = ""
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """Which of the two files it is."""
+
+    status: str | None = None
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,39 +44,63 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     complete: tuple[str, ...]
     findings: dict[str, Known]
 
-    def state(self, finding: Finding) -> str:
-        """`new`, `unchanged`, `updated`, or empty where the baseline could not tell."""
+    @property
+    def name(self) -> str:
+        """The commit that it is of, else where it came from."""
+        return f"of {self.commit[:12]}" if self.commit else self.source
+
+    def state(self, finding: Finding, complete_now: Container[str]) -> str:
+        """`new`, `unchanged`, `updated`, or empty where it could not tell: a check that was incomplete introduces nothing."""
         known = self.findings.get(finding.id)
         if known is not None:
             return "unchanged" if known.severity == finding.severity else "updated"
-        return "new" if set(finding.checks) <= set(self.complete) else ""
+        sure = all(check in self.complete and check in complete_now for check in finding.checks)
+        return "new" if sure else ""
 
-    def absent(self, findings: Iterable[Finding], complete_now: Iterable[str]) -> dict[str, Known]:
-        """What is gone: not found any more by checks that looked whole both then and now."""
-        present = {finding.id for finding in findings}
-        sure = set(self.complete) & set(complete_now)
-        return {id_: known for id_, known in self.findings.items() if id_ not in present and set(known.checks) <= sure}
+    def no_worse(self, finding: Finding) -> bool:
+        """Whether it is proved to have been there before, as bad as now or worse. Unknown is only as bad as unknown."""
+        known = self.findings.get(finding.id)
+        if known is None:
+            return False
+        if Severity.UNKNOWN in {known.severity, finding.severity}:
+            return known.severity == finding.severity
+        return finding.severity.rank <= known.severity.rank
+
+    def absent(self, present: Container[str], complete_now: Container[str]) -> tuple[Absent, ...]:
+        """What is gone: not `present` (identities) any more, say checks that looked whole both then and now."""
+        return tuple(
+            Absent(id_, known.severity, known.rule, known.checks, known.path)
+            for id_, known in sorted(self.findings.items(), key=lambda item: (-item[1].severity.rank, item[0]))
+            if id_ not in present and all(check in self.complete and check in complete_now for check in known.checks)
+        )
 
 
-def of(verdict: Verdict, source: str = "") -> Baseline:
-    """The baseline that a verdict makes."""
-    status: dict[str, bool] = {}
-    for result in verdict.checks:
-        status[result.check] = status.get(result.check, True) and result.status == "completed"
+def of(verdict: Verdict, source: str = "", before: Baseline | None = None) -> Baseline:
+    """The baseline that a verdict makes. What was known `before` keeps the day on which it was first seen."""
+    known = before.findings if before else {}
     return Baseline(
         commit=verdict.commit,
         source=source,
-        complete=tuple(sorted(check for check, whole in status.items() if whole)),
+        complete=tuple(sorted(complete(verdict.checks))),
         findings={
             judged.finding.id: Known(
                 judged.finding.severity,
                 judged.finding.rule,
                 judged.finding.checks,
                 judged.finding.location.path if judged.finding.location else "",
+                (known[judged.finding.id].seen if judged.finding.id in known else "") or verdict.started[:10],
             )
             for judged in verdict.findings
         },
     )
+
+
+def complete(results: Iterable[CheckResult]) -> frozenset[str]:
+    """The checks that ran whole on every unit."""
+    whole: dict[str, bool] = {}
+    for result in results:
+        whole[result.check] = whole.get(result.check, True) and result.status == "completed"
+    return frozenset(check for check, all_units in whole.items() if all_units)
 
 
 def encode(baseline: Baseline) -> bytes:
@@ -81,26 +110,14 @@ def encode(baseline: Baseline) -> bytes:
 
 
 def decode(data: bytes, name: str = FILE) -> Baseline:
-    """Read it back; UserError where it is none."""
+    """Read it back, or make it of a whole verdict.json; UserError where it is neither."""
     try:
+        kind = msgspec.json.decode(data, type=_Kind)
+        if kind.status is not None:
+            return of(msgspec.json.decode(data, type=Verdict), name)
         baseline = msgspec.json.decode(data, type=Baseline)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{name} is no baseline: {error}", "write it anew: vallum -s baseline") from None
     if baseline.schema != SCHEMA:
         raise UserError(f"{name} has schema {baseline.schema}, this vallum reads {SCHEMA}", "vallum -s baseline")
-    return baseline
-
-
-def load(root: Path) -> Baseline | None:
-    """The baseline that is kept in the target, or None."""
-    try:
-        return decode(artifacts.read(root / FILE))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{FILE} cannot be read: {error}", "write it anew: vallum -s baseline") from None
-
-
-def tally(states: Mapping[str, int]) -> str:
-    """In words: `3 new, 10 unchanged`."""
-    return ", ".join(f"{count} {state or 'of unknown state'}" for state, count in states.items() if count)
+    return msgspec.structs.replace(baseline, source=baseline.source or name)

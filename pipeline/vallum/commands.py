@@ -10,14 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, gather, plan
+from vallum import artifacts, gather, judgement, plan
 from vallum.artifacts import locked
 from vallum.errors import Inconclusive, UserError
-from vallum.gate import judge
 from vallum.process import start, stop
 from vallum.progress import clean, say
-from vallum.runner import read
-from vallum.verdict import Status, Verdict
+from vallum.verdict import Verdict
 from vallum_checks import CHECKS
 
 POLL = 0.05
@@ -26,7 +24,8 @@ POLL = 0.05
 def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     """Write the plan and show it; with `--json` the sessions that it needs go to stdout, as the list of a CI matrix."""
     as_json = "--json" in selected
-    made, target, _ = gather.make_plan(root, scope(root, tuple(name for name in selected if name != "--json")))
+    made, target, config = gather.make_plan(root, scope(root, tuple(name for name in selected if name != "--json")))
+    judgement.facts(made, config, judgement.of_target(target.root))  # what is wrong there is said before anything runs
     services = ", ".join(service.name for service in target.services) or "none found"
     say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
     for check in made.checks:
@@ -57,13 +56,13 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
         say(f"running {len(made.planned())} checks")
         if names:
             _run_sessions(root, made.run, names)
-        return _conclude(root, made, time.monotonic() - began)
+        return judgement.conclude(root, made, time.monotonic() - began)
 
 
 def gate(root: Path, _selected: tuple[str, ...]) -> str:
     """Judge the outcomes that are there."""
     root = root.resolve()
-    return _conclude(root, plan.load(root), 0.0)
+    return judgement.conclude(root, plan.load(root), 0.0)
 
 
 def tools(_root: Path, selected: tuple[str, ...]) -> str:
@@ -168,31 +167,9 @@ def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
     return env | {"VALLUM_PROGRESS": str(progress)}
 
 
-def _conclude(root: Path, made: plan.Plan, seconds: float) -> str:
-    from vallum import reports
-    from vallum.reports import console
-    from vallum.reports.github import emit
-
-    _, config = gather.open_target(root)
-    outcomes = {
-        (planned.check, unit): read(root, planned.check, unit, made.run)
-        for planned in made.planned()
-        for unit in planned.units
-    }
-    verdict = judge(config.policy, made, outcomes, seconds=seconds)
-    # the verdict first: no report, slow or failing, can lose it
-    artifacts.write(root / artifacts.FOLDER / "verdict.json", msgspec.json.format(msgspec.json.encode(verdict)))
-    written = reports.write_all(verdict, root)
-    problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
-    page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)
-    console.show(verdict, page, problems)
-    emit(verdict)
-    return "" if verdict.status is Status.PASS else f"the verdict is {verdict.status.upper()}"
-
-
 def last_verdict(root: Path) -> Verdict:
     """The verdict on disk."""
-    return msgspec.json.decode(artifacts.read(root / artifacts.FOLDER / "verdict.json"), type=Verdict)
+    return judgement.last_verdict(root)
 
 
 def init(root: Path, arguments: tuple[str, ...]) -> str:
@@ -216,6 +193,13 @@ def explain(root: Path, arguments: tuple[str, ...]) -> str:
     return explains.explain(root, arguments)
 
 
+def waive(root: Path, arguments: tuple[str, ...]) -> str:
+    """Let one finding pass until a day."""
+    from vallum import waive as waives
+
+    return waives.waive(root, arguments)
+
+
 COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "plan": plan_command,
     "pipeline": pipeline,
@@ -225,5 +209,7 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "unstage": unstage,
     "init": init,
     "explain": explain,
+    "waive": waive,
+    "baseline": judgement.write_baseline,
     "import": import_report,
 }

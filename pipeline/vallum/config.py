@@ -64,11 +64,22 @@ class CheckSettings(_Table, frozen=True, kw_only=True):
 
 
 class Policy(_Table, frozen=True, kw_only=True):
-    """What blocks. `block` lists severities; `unknown` says what a finding of unknown severity does."""
+    """What blocks. `block` lists severities; `unknown` says what a finding of unknown severity does; `suppressions` what a
+    marker in the source (`# nosec`) may do. `new-only` lets through what the baseline proves to have been there before.
+    `max-waiver-days` is the longest that a waiver may hold. See docs/policy.md."""
 
     block: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
     unknown: Literal["block", "warn"] = "block"
     suppressions: Literal["count", "forbid"] = "count"
+    new_only: bool = False
+    max_waiver_days: Annotated[int, msgspec.Meta(ge=1)] = 180
+
+
+class BaselineFile(_Table, frozen=True, kw_only=True):
+    """What findings are held against: a file that `vallum -s baseline` wrote, or a verdict.json of the merge base, relative
+    to the top. Empty: `vallum-baseline.json`, where it is."""
+
+    file: str = ""
 
 
 class Ready(_Table, frozen=True, kw_only=True):
@@ -151,6 +162,7 @@ class Config(_Table, frozen=True, kw_only=True):
     check: tuple[DeclaredCheck, ...] = ()
     limits: Limits = Limits()
     policy: Policy = Policy()
+    baseline: BaselineFile = BaselineFile()
     environment: Environment | None = None
     zap: Zap = Zap()
 
@@ -246,6 +258,7 @@ def _all_keys() -> frozenset[str]:
         Feeds,
         CheckSettings,
         Policy,
+        BaselineFile,
         Ready,
         StagedService,
         Login,

@@ -46,7 +46,12 @@ def lines(verdict: Verdict, judged: Judged) -> Iterator[str]:
     finding = judged.finding
     check = finding.checks[0] if finding.checks else ""
     rule = verdict.rules.get(f"{check}/{finding.rule}", Rule(finding.rule, finding.rule))
-    verb = {Disposition.BLOCKS: "blocks", Disposition.WARNS: "does not block", Disposition.SUPPRESSED: "suppressed"}
+    verb = {
+        Disposition.BLOCKS: "blocks",
+        Disposition.WARNS: "does not block",
+        Disposition.WAIVED: "waived",
+        Disposition.SUPPRESSED: "suppressed",
+    }
     yield f"{finding.severity.upper()}, {verb[judged.disposition]}: {finding.rule}"
     yield from _wrap("", finding.message)
     yield ""

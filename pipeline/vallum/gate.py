@@ -1,7 +1,8 @@
-"""The one judge. Pure: a plan, outcomes and a policy in, a verdict out; nothing is read, run or written.
+"""The one judge. Pure: a plan, outcomes, a policy and facts in, a verdict out; nothing is read, run or written.
 
-Laws, held by property tests: one more finding or one more Incomplete never turns red into green; the order and the
-sharding of outcomes do not matter; judging twice says the same.
+Laws, held by property tests: one more finding or one more Incomplete never turns red into green; no waiver and no baseline
+turns a required Incomplete green; a waiver that has ended changes nothing; the order and the sharding of outcomes do not
+matter; judging twice says the same.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import assert_never
 
+from vallum.baseline import complete
 from vallum.check import WHOLE
 from vallum.config import Policy
 from vallum.finding import Finding, Rule
-from vallum.fingerprint import merge
 from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run, Tool
 from vallum.plan import Plan, PlannedCheck
+from vallum.policy import Facts, dispose
 from vallum.severity import Severity
 from vallum.verdict import (
     CheckResult,
@@ -29,18 +31,11 @@ from vallum.verdict import (
 )
 
 Outcomes = Mapping[tuple[str, str], Outcome]
+NOTHING = Facts()
+_SHOWN = tuple(Disposition)
 
 
-def dispose(policy: Policy, finding: Finding) -> Judged:
-    """What the policy makes of one finding, and by which clause."""
-    blocks = policy.unknown == "block" if finding.severity is Severity.UNKNOWN else finding.severity in policy.block
-    clause = f"policy: {finding.severity} {'blocks' if blocks else 'does not block'}"
-    if finding.suppression is not None and policy.suppressions == "count":
-        return Judged(finding, Disposition.SUPPRESSED, f"{finding.suppression.by} in the source")
-    return Judged(finding, Disposition.BLOCKS if blocks else Disposition.WARNS, clause)
-
-
-def judge(policy: Policy, plan: Plan, outcomes: Outcomes, *, seconds: float = 0.0) -> Verdict:
+def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING, *, seconds: float = 0.0) -> Verdict:
     """Judge the outcomes of a plan. A planned unit without an outcome counts as Incomplete."""
     results: list[CheckResult] = []
     reasons: list[Reason] = []
@@ -67,9 +62,17 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, *, seconds: float = 0.
                         Reason("incomplete", f"{name}: {result.reason}", planned.check, "" if unit == WHOLE else unit)
                     )
                     incomplete_services.add("" if unit == WHOLE else unit)
+    reasons += [Reason("incomplete", problem) for problem in plan.problems]
     if not any(result.status == "completed" for result in results):
         reasons.append(Reason("incomplete", "no check ran whole: nothing is known about this target"))
-    judged = sorted((dispose(policy, finding) for finding in merge(findings)), key=_order)
+    disposed = dispose(
+        policy,
+        facts,
+        findings,
+        complete=complete(results),
+        whole=not plan.scope and all(result.status == "completed" for result in results),
+    )
+    judged = sorted(disposed.judged, key=_order)
     reasons = _blocked(judged) + reasons
     status = Status.PASS
     if reasons:
@@ -94,6 +97,8 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, *, seconds: float = 0.
             "unknown": policy.unknown,
             "suppressions": policy.suppressions,
         },
+        notices=disposed.notices,
+        compared=disposed.compared,
     )
 
 
@@ -138,7 +143,7 @@ def _order(judged: Judged) -> tuple[object, ...]:
     finding = judged.finding
     place = finding.location
     return (
-        (Disposition.BLOCKS, Disposition.WARNS, Disposition.SUPPRESSED).index(judged.disposition),
+        _SHOWN.index(judged.disposition),
         -finding.severity.rank,
         finding.checks,
         place.path if place else "",
@@ -180,7 +185,7 @@ def _services(plan: Plan, judged: list[Judged], incomplete: set[str]) -> tuple[S
         status = Status.PASS
         if blocking[name]:
             status = Status.FAIL
-        elif name in incomplete or "" in incomplete:
+        elif name in incomplete or "" in incomplete or plan.problems:
             status = Status.INCOMPLETE
         verdicts.append(ServiceVerdict(name, path, status, {str(s): counts[name][s] for s in Severity}, blocking[name]))
     return tuple(verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from enum import StrEnum
 from functools import cached_property
@@ -22,10 +23,14 @@ class Status(StrEnum):
 
 
 class Disposition(StrEnum):
-    """What the policy makes of a finding. `suppressed`: a marker in the source asked not to see it, and the policy lets it."""
+    """What the policy makes of a finding. `waived`: a waiver with an owner and an end, or a VEX statement, lets it through.
+
+    `suppressed`: a marker in the source asked not to see it, and the policy lets it.
+    """
 
     BLOCKS = "blocks"
     WARNS = "warns"
+    WAIVED = "waived"
     SUPPRESSED = "suppressed"
 
 
@@ -40,12 +45,65 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int = 0
 
 
-class Judged(msgspec.Struct, frozen=True):
-    """A finding and what the policy made of it; `why` names the clause."""
+class Waived(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What lets a finding through: the waiver on `line` of `file` (0: a VEX statement has none). `until` is its last day."""
+
+    file: str
+    line: int = 0
+    reason: str
+    owner: str
+    until: dt.date
+    ticket: str = ""
+    status: str = ""
+    justification: str = ""
+
+
+class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A finding and what the policy made of it; `why` names the clause.
+
+    `state` against the baseline: new, unchanged, updated, or empty where there is none or it could not tell.
+    """
 
     finding: Finding
     disposition: Disposition
     why: str
+    state: str = ""
+    waiver: Waived | None = None
+
+
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that a person should tidy up or know, and where it stands: a waiver that rots, a changed setting."""
+
+    file: str
+    text: str
+    line: int = 0
+
+    @property
+    def where(self) -> str:
+        """`file:line`, or the file."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class Absent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A finding of the baseline that is gone, as checks know that looked whole both then and now."""
+
+    id: str
+    severity: Severity
+    rule: str
+    checks: tuple[str, ...]
+    path: str = ""
+
+
+class Compared(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The baseline that the findings were held against: its commit, where it came from, and how many have which state."""
+
+    commit: str
+    source: str = ""
+    new: int = 0
+    unchanged: int = 0
+    updated: int = 0
+    unknown: int = 0
+    absent: tuple[Absent, ...] = ()
 
 
 class CheckResult(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -91,6 +149,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dic
     """What `verdict.json` holds. `findings` are sorted: blocking first, then by severity, check, path and line.
 
     `scope` is empty for all planned checks, else those that the person selected. `rules` maps `check/rule` to its Rule.
+    `notices` change no verdict. `compared` is there where a baseline is.
     Times in seconds and ISO 8601 UTC.
     """
 
@@ -109,6 +168,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dic
     findings: tuple[Judged, ...] = ()
     rules: dict[str, Rule] = {}
     policy: dict[str, str] = {}
+    notices: tuple[Notice, ...] = ()
+    compared: Compared | None = None
 
     @cached_property
     def counts(self) -> dict[Disposition, dict[Severity, int]]:

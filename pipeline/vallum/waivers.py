@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,12 @@ import msgspec
 from vallum import artifacts
 from vallum.errors import UserError
 from vallum.finding import Finding
+from vallum.verdict import Notice, Waived
 
 FILE = "vallum-waivers.toml"
 EXPIRING_DAYS = 14
+SHORTEST = 8
+"""Digits of an identity that a waiver must name at least."""
 BROAD = 25
 """A pattern that lets through more findings than this is called too broad."""
 NAMED_PATTERNS = frozenset({"rule", "path", "package"})
@@ -96,12 +99,18 @@ class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         given = msgspec.to_builtins(self.match) if self.match else {}
         return ", ".join(f"{key} {value}" for key, value in given.items())
 
-
-class Notice(msgspec.Struct, frozen=True):
-    """Something about the waiver on that line of the file that a person should tidy up."""
-
-    line: int
-    text: str
+    def waived(self) -> Waived:
+        """As the verdict says it."""
+        return Waived(
+            file=FILE,
+            line=self.line,
+            reason=self.reason,
+            owner=self.owner,
+            until=self.until,
+            ticket=self.ticket,
+            status=self.status,
+            justification=self.justification or "",
+        )
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,35 +168,49 @@ def _waiver(entry: dict[str, Any], line: int, today: dt.date, max_days: int, che
     return waiver
 
 
-def waived_by(waivers: Iterable[Waiver], finding: Finding, today: dt.date) -> Waiver | None:
-    """The waiver that lets the finding through today: of several the one that ends last."""
-    fitting = [waiver for waiver in waivers if waiver.holds(today) and waiver.fits(finding)]
-    return max(fitting, key=lambda waiver: (waiver.until, -waiver.line), default=None)
+def index(waivers: Iterable[Waiver]) -> Callable[[Finding], list[Waiver]]:
+    """A function from a finding to the waivers that speak of it, in the file's order. By identity it is a look-up."""
+    by_id: defaultdict[str, list[Waiver]] = defaultdict(list)
+    patterns: list[Waiver] = []
+    for waiver in waivers:
+        if waiver.id:
+            by_id[waiver.id[:SHORTEST]].append(waiver)
+        else:
+            patterns.append(waiver)
+
+    def fitting(finding: Finding) -> list[Waiver]:
+        found = [waiver for waiver in by_id.get(finding.id[:SHORTEST], ()) if waiver.fits(finding)]
+        return [*found, *(waiver for waiver in patterns if waiver.fits(finding))]
+
+    return fitting
 
 
-def notices(waivers: tuple[Waiver, ...], findings: Iterable[Finding], today: dt.date) -> tuple[Notice, ...]:
-    """What rots in the file: unused, ended, ending soon, too broad."""
-    used: Counter[int] = Counter()
-    for finding in findings:
-        for number, waiver in enumerate(waivers):
-            if waiver.fits(finding):
-                used[number] += 1
+def best(waivers: Iterable[Waiver], today: dt.date) -> Waiver | None:
+    """The one that lets a finding through today: of several the one that ends last."""
+    holding = [waiver for waiver in waivers if waiver.holds(today)]
+    return max(holding, key=lambda waiver: (waiver.until, -waiver.line), default=None)
+
+
+def notices(waivers: tuple[Waiver, ...], used: Mapping[Waiver, int], today: dt.date, *, sure: bool) -> list[Notice]:
+    """What rots in the file: unused, ended, ending soon, too broad. `used` counts findings; not `sure`: not all was looked at."""
     said: list[Notice] = []
-    for number, waiver in enumerate(waivers):
+    for waiver in waivers:
         left = (waiver.until - today).days
+        texts = []
         if left < 0:
-            said.append(Notice(waiver.line, f"ended on {waiver.until}: {waiver.scope} blocks again"))
+            texts.append(f"ended on {waiver.until}: {waiver.scope} blocks again")
         elif left <= EXPIRING_DAYS:
-            said.append(Notice(waiver.line, f"ends in {left} days: {waiver.scope}"))
-        if not used[number]:
-            said.append(Notice(waiver.line, f"unused: nothing found fits {waiver.scope}"))
+            texts.append(f"ends in {left} days, on {waiver.until}: {waiver.scope}")
+        if not used.get(waiver, 0) and sure:
+            texts.append(f"unused: nothing found fits {waiver.scope}")
         if waiver.match is not None:
             named = any(getattr(waiver.match, key) not in {"", "*", "**"} for key in NAMED_PATTERNS)
             if not named:
-                said.append(Notice(waiver.line, f"too broad: {waiver.scope} names no rule, path or package"))
-            elif used[number] > BROAD:
-                said.append(Notice(waiver.line, f"too broad: {waiver.scope} lets {used[number]} findings through"))
-    return tuple(said)
+                texts.append(f"too broad: {waiver.scope} names no rule, path or package")
+            elif used.get(waiver, 0) > BROAD:
+                texts.append(f"too broad: {waiver.scope} lets {used[waiver]} findings through")
+        said += [Notice(FILE, text, waiver.line) for text in texts]
+    return said
 
 
 def entry(waiver: Waiver) -> str:

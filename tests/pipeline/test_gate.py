@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vallum import baseline
+from vallum.baseline import Baseline
 from vallum.config import Policy
 from vallum.finding import Finding, Location, Package, Suppression
 from vallum.fingerprint import identify, merge
 from vallum.gate import judge
 from vallum.outcome import Completed, Coverage, Incomplete, NotApplicable, Run, Tool
 from vallum.plan import Plan, PlannedCheck
+from vallum.policy import Facts
 from vallum.severity import Severity
 from vallum.verdict import Disposition, Status, Verdict
+from vallum.waivers import Match, Waiver
 
+TODAY = dt.date(2026, 6, 1)
 CHECKS = ("bandit", "semgrep", "image")
 REDNESS = {Status.PASS: 0, Status.INCOMPLETE: 1, Status.FAIL: 2}
 
@@ -42,12 +49,13 @@ outcomes = st.one_of(
     st.just(("missing", [])),
     st.just(("not-applicable", [])),
 )
-sets = st.fixed_dictionaries({check: outcomes for check in CHECKS})
+sets = st.fixed_dictionaries(dict.fromkeys(CHECKS, outcomes))
 policies = st.builds(
     Policy,
     block=st.lists(st.sampled_from(list(Severity)), unique=True).map(tuple),
     unknown=st.sampled_from(["block", "warn"]),
     suppressions=st.sampled_from(["count", "forbid"]),
+    new_only=st.booleans(),
 )
 requires = st.sampled_from(["required", "optional"])
 
@@ -99,7 +107,7 @@ def test_one_more_finding_never_makes_it_greener(policy, described, check, findi
 
 @given(policies, sets, st.sampled_from(CHECKS), st.sampled_from(["incomplete", "missing"]), requires)
 def test_one_more_incomplete_never_makes_it_greener(policy, described, check, worse, require):
-    kind, found = described[check]
+    _kind, found = described[check]
     before = judge(policy, plan(require), build(described))
     after = judge(policy, plan(require), build({**described, check: (worse, found if worse == "incomplete" else [])}))
     if before.status is not Status.PASS:
@@ -150,7 +158,9 @@ def test_an_unplanned_outcome_does_not_count():
 
 
 def test_unknown_severity_blocks_unless_the_policy_says_otherwise():
-    found = {("bandit", "_"): Completed(make_run("bandit", [Finding(rule="a", severity=Severity.UNKNOWN, message="m")]))}
+    found = {
+        ("bandit", "_"): Completed(make_run("bandit", [Finding(rule="a", severity=Severity.UNKNOWN, message="m")]))
+    }
     assert judge(Policy(), plan(checks=("bandit",)), found).status is Status.FAIL
     assert judge(Policy(unknown="warn"), plan(checks=("bandit",)), found).status is Status.PASS
 
@@ -177,7 +187,109 @@ def test_two_aliases_of_one_advisory_are_one_finding():
 
 @pytest.mark.parametrize("line", [3, 300])
 def test_an_identity_survives_a_moved_and_reindented_line(line):
-    first, moved = identify([Finding(rule="a", severity=Severity.LOW, message="m", location=Location("x", 1, snippet="a = b"))]) + identify(
+    first, moved = identify(
+        [Finding(rule="a", severity=Severity.LOW, message="m", location=Location("x", 1, snippet="a = b"))]
+    ) + identify(
         [Finding(rule="a", severity=Severity.LOW, message="m", location=Location("x", line, snippet="  a  =  b"))]
     )
     assert first.id == moved.id
+
+
+days = st.dates(min_value=TODAY - dt.timedelta(days=30), max_value=TODAY + dt.timedelta(days=30))
+matches = st.one_of(
+    st.builds(Match, rule=st.sampled_from(["a", "b", "*", "c*"])),
+    st.builds(Match, path=st.sampled_from(["x.py", "*"])),
+    st.builds(Match, check=st.sampled_from(CHECKS), rule=st.sampled_from(["a", "*"])),
+)
+waiver_lists = st.lists(
+    st.builds(
+        Waiver,
+        match=matches,
+        status=st.just("affected"),
+        reason=st.just("r"),
+        owner=st.just("o"),
+        until=days,
+        line=st.integers(1, 9),
+    ),
+    max_size=3,
+).map(tuple)
+baselines = st.one_of(
+    st.none(),
+    sets.map(lambda described: baseline_of(judge(Policy(), plan(), build(described)))),
+)
+all_facts = st.builds(Facts, today=st.just(TODAY), waivers=waiver_lists, baseline=baselines)
+
+
+def baseline_of(verdict: Verdict) -> Baseline:
+    return baseline.of(verdict)
+
+
+@given(policies, sets, requires, all_facts)
+def test_with_facts_judging_is_idempotent_and_free_of_order(policy, described, require, facts):
+    built = build(described)
+    first = judge(policy, plan(require), built, facts)
+    assert judge(policy, plan(require), dict(reversed(built.items())), facts) == first
+    turned = msgspec.structs.replace(facts, waivers=facts.waivers[::-1])
+    other = judge(policy, plan(require), built, turned)
+    assert (other.status, other.reasons) == (first.status, first.reasons)
+    assert [j.disposition for j in other.findings] == [j.disposition for j in first.findings]
+
+
+@given(policies, sets, all_facts)
+def test_no_waiver_and_no_baseline_turns_a_required_incomplete_green(policy, described, facts):
+    verdict = judge(policy, plan(), build(described), facts)
+    if any(kind != "completed" for kind, _ in described.values()):
+        assert verdict.status is not Status.PASS
+    bare = judge(policy, plan(), build(described))
+    kinds = [reason for reason in bare.reasons if reason.kind == "incomplete"]
+    assert [reason for reason in verdict.reasons if reason.kind == "incomplete"] == kinds
+
+
+@given(policies, sets, requires, all_facts, matches, st.integers(1, 900))
+def test_a_waiver_that_has_ended_changes_nothing(policy, described, require, facts, match, ago):
+    ended = Waiver(match=match, status="affected", reason="r", owner="o", until=TODAY - dt.timedelta(days=ago), line=99)
+    before = judge(policy, plan(require), build(described), facts)
+    more = msgspec.structs.replace(facts, waivers=(*facts.waivers, ended))
+    after = judge(policy, plan(require), build(described), more)
+    assert msgspec.structs.replace(after, notices=()) == msgspec.structs.replace(before, notices=())
+    assert any(notice.line == 99 and "ended on" in notice.text for notice in after.notices)
+
+
+@given(policies, sets, st.sampled_from(CHECKS), findings, requires, all_facts)
+def test_with_facts_one_more_finding_never_makes_it_greener(policy, described, check, finding, require, facts):
+    kind, found = described[check]
+    if kind not in {"completed", "incomplete"}:
+        return
+    before = judge(policy, plan(require), build(described), facts)
+    more = msgspec.structs.replace(finding, suppression=None)
+    after = judge(policy, plan(require), build({**described, check: (kind, [*found, more])}), facts)
+    assert REDNESS[after.status] >= REDNESS[before.status]
+
+
+@given(policies, sets, requires, all_facts)
+def test_facts_only_let_findings_through(policy, described, require, facts):
+    bare = judge(policy, plan(require), build(described))
+    verdict = judge(policy, plan(require), build(described), facts)
+    assert REDNESS[verdict.status] <= REDNESS[bare.status]
+    assert {j.finding.id for j in verdict.findings} == {j.finding.id for j in bare.findings}
+    for judged in verdict.findings:
+        assert (judged.waiver is not None) == (judged.disposition is Disposition.WAIVED)
+
+
+@given(policies, sets, requires, all_facts)
+def test_the_verdict_with_facts_survives_its_own_file(policy, described, require, facts):
+    verdict = judge(policy, plan(require), build(described), facts)
+    assert msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict) == verdict
+
+
+def test_a_waiver_must_fit_every_sighting():
+    """A waiver for one tool's words must not let through what another tool says."""
+    place = Location("x.py", 3, snippet="eval(x)")
+    one = Finding(rule="B307", severity=Severity.HIGH, message="eval", cwe=(95,), location=place)
+    two = Finding(rule="v.eval", severity=Severity.CRITICAL, message="code injection", cwe=(95,), location=place)
+    waiver = Waiver(match=Match(rule="v.eval"), status="affected", reason="r", owner="o", until=TODAY, line=1)
+    facts = Facts(today=TODAY, waivers=(waiver,))
+    alone = {("semgrep", "_"): Completed(make_run("semgrep", [two]))}
+    assert judge(Policy(), plan(checks=("semgrep",)), alone, facts).status is Status.PASS
+    both = {**alone, ("bandit", "_"): Completed(make_run("bandit", [one]))}
+    assert judge(Policy(), plan(checks=("bandit", "semgrep")), both, facts).status is Status.FAIL

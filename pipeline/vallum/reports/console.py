@@ -60,7 +60,7 @@ def render(
             width = min(32, max(len(safe(text.unit(check))) for check in verdict.checks))
             for check in verdict.checks:
                 yield _check(check, width, paint(_YELLOW, "INCOMPLETE") if colour else "INCOMPLETE")
-        worst = [each for each in verdict.findings if each.disposition is not Disposition.SUPPRESSED]
+        worst = [each for each in verdict.findings if each.disposition not in text.LET_THROUGH]
         if worst:
             yield ""
             yield paint(_BOLD, "worst first")
@@ -79,7 +79,15 @@ def render(
                 mark = paint(_YELLOW, "required") if each.required else "open    "
                 yield f"  {mark}  {safe(each.what)}: {safe(each.why, 240)}"
             yield from _more(len(verdict.not_tested))
+        if verdict.notices:
+            yield ""
+            yield paint(_BOLD, "to tidy up")
+            for notice in verdict.notices[:LISTED]:
+                yield f"  {safe(notice.where)}: {safe(notice.text, 240)}"
+            yield from _more(len(verdict.notices))
         yield ""
+        if verdict.compared is not None:
+            yield safe(text.compared(verdict), 240)
         for problem in problems:
             yield f"  {paint(_YELLOW, 'not written')}  {safe(problem, 300)}"
         if report is not None:

@@ -92,6 +92,7 @@ def data(verdict: Verdict) -> dict[str, Any]:
         "more_reasons": [reason for reason in verdict.reasons if reason not in first],
         "headline": text.HEADLINE[verdict.status],
         "tally": text.tally(verdict),
+        "compared": text.compared(verdict),
         "rings": rings(verdict),
         "severities": [
             (str(severity), {str(key): verdict.counts[key][severity] for key in Disposition}) for severity in Severity

@@ -55,8 +55,13 @@ def _document(verdict: Verdict, rows: int) -> Iterator[str]:
         yield f"Only some checks were asked for: {', '.join(code(name) for name in verdict.scope[:rows])}.\n\n"
     yield from _list((f"**{reason.kind}**: {prose(reason.text, 600)}" for reason in verdict.reasons), rows)
     tally = text.tally(verdict)
-    yield "| blocked | warned | suppressed | checks incomplete |\n| ---: | ---: | ---: | ---: |\n"
-    yield f"| {tally['blocked']} | {tally['warned']} | {tally['suppressed']} | {tally['incomplete']} |\n\n"
+    yield f"| {' | '.join('checks incomplete' if word == 'incomplete' else word for word in tally)} |\n"
+    yield f"| {' | '.join('---:' for _ in tally)} |\n| {' | '.join(map(str, tally.values()))} |\n\n"
+    if verdict.compared is not None:
+        yield f"{prose(text.compared(verdict)).capitalize()}.\n\n"
+    if verdict.notices:
+        yield "## To tidy up\n\n"
+        yield from _list((f"{code(each.where)}: {prose(each.text)}" for each in verdict.notices), rows)
     if verdict.not_tested:
         yield "## Not tested\n\n"
         yield from _list(
@@ -82,10 +87,10 @@ def _check(check: CheckResult) -> str:
 
 
 def _findings(verdict: Verdict) -> Iterator[str]:
-    shown = [each for each in verdict.findings if each.disposition is not Disposition.SUPPRESSED][:WORST]
+    shown = [each for each in verdict.findings if each.disposition not in text.LET_THROUGH][:WORST]
     if not shown:
         return
-    total = sum(each.disposition is not Disposition.SUPPRESSED for each in verdict.findings)
+    total = sum(each.disposition not in text.LET_THROUGH for each in verdict.findings)
     title = "Findings" if total == len(shown) else f"The worst {len(shown)} of {total:,} findings"
     yield f"\n## {title}\n\n| severity | | finding | place | service | seen by |\n| --- | --- | --- | --- | --- | --- |\n"
     for judged in shown:

@@ -7,8 +7,8 @@ A category is `svc/<service>/<check>` and never holds a tag, commit or date; its
 - a category that could not tell is left out: an upload without results would close its alerts as fixed;
 - a category that ran whole and found nothing is there, empty, which closes the ones that were repaired;
 - a finding of several checks is in the category of the first one only: one weakness, one alert;
-- suppressed findings are left out, or they would open again; so are findings without a file, which GitHub refuses together
-  with the whole upload. What is left out is counted in the run's property bag.
+- suppressed and waived findings are left out, or they would open again; so are findings without a file, which GitHub
+  refuses together with the whole upload. What is left out is counted in the run's property bag.
 Limits as GitHub documents them ("SARIF support for code scanning", read 2026): the numbers below.
 """
 
@@ -127,7 +127,8 @@ def _run(
     verdict: Verdict, category: Category, rows: list[CheckResult], found: list[Judged], uri: Callable[[str], str]
 ) -> model.Run:
     service, check = category
-    shown = [each for each in found if each.disposition is not Disposition.SUPPRESSED]
+    shown = [each for each in found if each.disposition not in text.LET_THROUGH]
+    waived = sum(each.disposition is Disposition.WAIVED for each in found)
     placed = [each for each in shown if each.finding.location is not None and each.finding.location.path]
     row = next((row for row in rows if row.unit == service), rows[0])
     kept = placed[:MAX_RESULTS]
@@ -147,7 +148,8 @@ def _run(
         properties=model.RunBag(check=check, seconds=row.seconds, coverage=row.coverage, databases=row.databases),
     )
     for why, number in (
-        ("suppressed in the source", len(found) - len(shown)),
+        ("suppressed in the source", len(found) - len(shown) - waived),
+        ("waived", waived),
         ("no file to show it at", len(shown) - len(placed)),
         ("results over 5,000 a run", len(placed) - len(kept)),
     ):
@@ -194,7 +196,7 @@ def _result(judged: Judged, index: int, uri: Callable[[str], str]) -> model.Resu
     result = write.result(slim, index, uri)
     bag = msgspec.structs.replace(result.properties, disposition=judged.disposition, why=judged.why)
     place = (_location(finding.location, uri),) if finding.location else ()
-    return msgspec.structs.replace(result, properties=bag, locations=place)
+    return msgspec.structs.replace(result, properties=bag, locations=place, baseline_state=judged.state)
 
 
 def _location(place: Place, uri: Callable[[str], str]) -> model.Location:

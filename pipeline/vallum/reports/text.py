@@ -19,6 +19,8 @@ HEADLINE = {
     Status.FAIL: "the policy blocks this",
     Status.INCOMPLETE: "not a pass: something planned could not tell",
 }
+LET_THROUGH = frozenset({Disposition.WAIVED, Disposition.SUPPRESSED})
+"""Counted everywhere, but not among the worst."""
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1 (0x9b starts a terminal sequence)
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"  # direction marks, invisible, line separators
@@ -55,13 +57,28 @@ def duration(seconds: float) -> str:
 
 
 def tally(verdict: Verdict) -> dict[str, int]:
-    """What a last line counts: findings by disposition, and checks that could not tell."""
+    """What a last line counts: findings by disposition (waived ones where there are), and checks that could not tell."""
+    waived = verdict.total(Disposition.WAIVED)
     return {
         "blocked": verdict.total(Disposition.BLOCKS),
         "warned": verdict.total(Disposition.WARNS),
+        **({"waived": waived} if waived else {}),
         "suppressed": verdict.total(Disposition.SUPPRESSED),
         "incomplete": sum(check.status == "incomplete" for check in verdict.checks),
     }
+
+
+def compared(verdict: Verdict) -> str:
+    """`against the baseline of 1a2b3c: 2 new, 10 unchanged, …`, or nothing where there is no baseline."""
+    held = verdict.compared
+    if held is None:
+        return ""
+    name = f"of {held.commit[:12]}" if held.commit else held.source
+    unsure = f", {held.unknown:,} that could not be told" if held.unknown else ""
+    return (
+        f"against the baseline {name}: {held.new:,} new, {held.unchanged:,} unchanged, "
+        f"{held.updated:,} with another severity, {len(held.absent):,} gone{unsure}"
+    )
 
 
 def severities(verdict: Verdict, disposition: Disposition) -> str:

@@ -129,6 +129,7 @@ class Result(_Object, frozen=True):
     locations: tuple[Location, ...] = ()
     partial_fingerprints: dict[str, str] = {}
     suppressions: tuple[Suppression, ...] = ()
+    baseline_state: str = ""
 
 
 class RuleBag(_Bag, frozen=True):

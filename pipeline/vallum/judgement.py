@@ -1,0 +1,127 @@
+"""From outcomes on disk to the verdict and its reports: gathers what the judge must know, judges, writes.
+
+The judge itself (vallum.gate) reads nothing; what is read for it is read here: waivers, baseline, the day.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from vallum import artifacts, baseline, gather, waivers
+from vallum.baseline import Baseline
+from vallum.config import Config
+from vallum.errors import UserError
+from vallum.gate import judge
+from vallum.plan import Plan
+from vallum.policy import Facts
+from vallum.progress import say
+from vallum.runner import read
+from vallum.verdict import Notice, Status, Verdict
+
+FILE = "verdict.json"
+MAX_SETTINGS = 64 << 20
+"""Bytes of a settings file."""
+
+
+Settings = Callable[[str], bytes | None]
+"""Gives a settings file, by its path below the target, as it counts: of the target, or of the merge base."""
+
+
+def of_target(root: Path) -> Settings:
+    """The target's own settings files."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return artifacts.read(root / path, MAX_SETTINGS)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}", "it must be a regular file") from None
+
+    return read
+
+
+def facts(made: Plan, config: Config, settings: Settings, changes: tuple[Notice, ...] = ()) -> Facts:
+    """What the judge must know beside the outcomes. `changes` are shown with the verdict.
+
+    Raises UserError with file and line where a waiver or the baseline is wrong; so it is called before anything runs, too.
+    """
+    today = dt.datetime.now(dt.UTC).date()
+    checks = frozenset(planned.check for planned in made.checks)
+    waived = settings(waivers.FILE)
+    return Facts(
+        today=today,
+        waivers=waivers.parse(waived, today, config.policy.max_waiver_days, checks) if waived is not None else (),
+        baseline=_baseline(config, settings),
+        changes=changes,
+    )
+
+
+def _baseline(config: Config, settings: Settings) -> Baseline | None:
+    name = config.baseline.file or baseline.FILE
+    data = settings(name)
+    if data is not None:
+        return baseline.decode(data, name)
+    if config.baseline.file:
+        raise UserError(f"the baseline {name} does not exist", "write one: vallum -s baseline")
+    if config.policy.new_only:
+        raise UserError(
+            "the policy lets only new findings block, and there is no baseline",
+            "write one (vallum -s baseline), name one ([baseline] file), or take `new-only` away",
+        )
+    return None
+
+
+def conclude(root: Path, made: Plan, seconds: float) -> str:
+    """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''."""
+    from vallum import reports
+    from vallum.reports import console
+    from vallum.reports.github import emit
+
+    _, config = gather.open_target(root)
+    outcomes = {
+        (planned.check, unit): read(root, planned.check, unit, made.run)
+        for planned in made.planned()
+        for unit in planned.units
+    }
+    verdict = judge(config.policy, made, outcomes, facts(made, config, of_target(root)), seconds=seconds)
+    # the verdict first: no report, slow or failing, can lose it
+    artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))
+    written = reports.write_all(verdict, root)
+    problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
+    page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)
+    console.show(verdict, page, problems)
+    emit(verdict)
+    return "" if verdict.status is Status.PASS else f"the verdict is {verdict.status.upper()}"
+
+
+def last_verdict(root: Path) -> Verdict:
+    """The verdict on disk; UserError where there is none."""
+    path = root / artifacts.FOLDER / FILE
+    try:
+        return msgspec.json.decode(artifacts.read(path), type=Verdict)
+    except FileNotFoundError:
+        raise UserError(f"there is no verdict in {root / artifacts.FOLDER}", "run `vallum` first") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}", "run `vallum` again") from None
+
+
+def write_baseline(root: Path, arguments: tuple[str, ...]) -> str:
+    """`vallum -s baseline`: keep the last verdict's findings as what was there before. What could not tell proves nothing."""
+    if arguments:
+        raise UserError(f"baseline takes no argument, not {arguments[0]!r}", "it writes vallum-baseline.json")
+    root = root.resolve()
+    verdict = last_verdict(root)
+    data = of_target(root)(baseline.FILE)
+    before = baseline.decode(data) if data is not None else None
+    made = baseline.of(verdict, before=before)
+    artifacts.write(root / baseline.FILE, baseline.encode(made))
+    say(f"{baseline.FILE}: {len(made.findings)} findings of {made.commit[:12] or 'a tree without a commit'}")
+    for result in verdict.checks:
+        if result.check not in made.complete:
+            say(f"  {result.check} did not run whole: what it finds later counts as new for all that is known")
+    return ""
