@@ -2,6 +2,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
+#   "cryptography>=46",
 #   "cvss>=3.4",
 #   "httpx>=0.28",
 #   "jinja2>=3.1.6",

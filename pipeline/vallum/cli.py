@@ -121,7 +121,8 @@ def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
         failed = commands.COMMANDS[own[0]](root, tuple(after))
         if failed:
             print(f"error: {failed}", file=sys.stderr)
-        return 3 if failed else 0
+        refused = 1 if own[0] == "verify" else 3
+        return refused if failed else 0
     if own:
         del os.environ["VALLUM_RUN"]
         commands.gate(root, ())

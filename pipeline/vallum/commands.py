@@ -200,6 +200,20 @@ def waive(root: Path, arguments: tuple[str, ...]) -> str:
     return waives.waive(root, arguments)
 
 
+def attest(root: Path, arguments: tuple[str, ...]) -> str:
+    """Sign what the last verdict rests on, or make a key."""
+    from vallum import attest as attests
+
+    return attests.attest(root, arguments)
+
+
+def verify(root: Path, arguments: tuple[str, ...]) -> str:
+    """Prove that a verdict and all that it rests on are as they were signed."""
+    from vallum import attest as attests
+
+    return attests.verify(root, arguments)
+
+
 COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "plan": plan_command,
     "pipeline": pipeline,
@@ -209,6 +223,8 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "unstage": unstage,
     "init": init,
     "explain": explain,
+    "attest": attest,
+    "verify": verify,
     "waive": waive,
     "baseline": judgement.write_baseline,
     "import": import_report,

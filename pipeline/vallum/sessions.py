@@ -30,6 +30,8 @@ OWN_SESSIONS = {
     "tools": "build every tool's environment ahead (cached, from hashed locks)",
     "init": "write a commented vallum.toml and a GitHub workflow from what is found; overwrites nothing",
     "explain": "one finding in full: `-- ID`",
+    "attest": "sign what the last verdict rests on: `-- --key FILE`; make a key: `-- --new-key FILE`",
+    "verify": "prove that a signed verdict, its report and outcomes are unchanged: `-- ENVELOPE --key FILE.pub`",
     "waive": "let one finding pass until a day: `-- ID --reason … --owner … --until YYYY-MM-DD`",
     "baseline": "keep the last verdict's findings as what was there before, in vallum-baseline.json",
     "import": "take in a report made elsewhere: `-- FILE.sarif --check ID --commit SHA --tool NAME`",

@@ -100,7 +100,7 @@ def discover(root: Path, config: Config) -> Target:
         files=files,
         services=_services(files, config),
         excluded=excluded,
-        commit=_commit(root),
+        commit=commit_of(root),
     )
 
 
@@ -155,7 +155,7 @@ def _services(files: tuple[str, ...], config: Config) -> tuple[Service, ...]:
 
 
 @functools.cache
-def _commit(root: Path) -> str:
+def commit_of(root: Path) -> str:
     """The checked-out commit, read from .git without starting git: a hook or filter of the target must not run."""
     for folder in (root, *root.parents):
         head = folder / ".git" / "HEAD"

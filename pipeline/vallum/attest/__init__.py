@@ -1,0 +1,121 @@
+"""`vallum -s attest` signs what the last verdict rests on; `vallum -s verify` proves that nothing of it was changed.
+
+Signing is with an Ed25519 key: a file, or the PEM text in the environment variable VALLUM_SIGNING_KEY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from vallum import artifacts
+from vallum.attest import dsse, evidence
+from vallum.attest.dsse import Refused
+from vallum.errors import UserError
+from vallum.plan import now
+from vallum.progress import clean, say
+from vallum.target import commit_of
+from vallum.verdict import Status
+
+ENVELOPE = f"{artifacts.FOLDER}/attestation.intoto.json"
+KEY = "VALLUM_SIGNING_KEY"
+SHOWN = 20
+"""Differences that are said one by one."""
+USAGE = {
+    "attest": f"vallum -s attest -- --key FILE [--out FILE], or --new-key FILE; without --key: the PEM text in {KEY}",
+    "verify": "vallum -s verify -- ENVELOPE --key FILE.pub [--root DIR] [--commit SHA] [--any-verdict]",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message}", USAGE[self.prog])
+
+
+def attest(root: Path, arguments: tuple[str, ...]) -> str:
+    """Sign the last verdict's evidence, or make a key; returns why it could not be signed, or ''."""
+    parser = _Parser(prog="attest", add_help=False, allow_abbrev=False)
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--new-key", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(list(arguments))
+    if options.new_key is not None:
+        public = dsse.new_key(options.new_key)
+        say(f"{options.new_key} is the private key: keep it secret. {public} goes to whoever verifies.")
+        return ""
+    root = root.resolve()
+    text = os.environ.get(KEY, "")
+    if options.key is not None:
+        key = dsse.private_key(options.key)
+    elif text:
+        key = dsse.private_key_of(text.encode("utf-8", "surrogateescape"), KEY)
+    else:
+        raise UserError("attest needs a key to sign with", USAGE["attest"])
+    try:
+        statement = evidence.state(root, now())
+    except Refused as error:
+        return _line(f"there is nothing to sign: {error}")
+    out = options.out or root / ENVELOPE
+    try:
+        artifacts.write(out, dsse.seal(msgspec.json.encode(statement), key))
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}", "--out FILE") from None
+    said = statement.predicate.evidence
+    say(f"{out}: the verdict {said.status.upper()} of run {said.run} and {len(statement.files())} files")
+    say(f"  commit {said.commit or 'unknown'}; signed with the key {dsse.key_id(key.public_key())[:16]}")
+    for unit in said.missing:
+        say(f"  {unit} left no outcome; the statement says so")
+    return ""
+
+
+def verify(root: Path, arguments: tuple[str, ...]) -> str:
+    """Check signature, commit and every digest; returns what is wrong, or ''. Prints each difference."""
+    parser = _Parser(prog="verify", add_help=False, allow_abbrev=False)
+    parser.add_argument("envelope", type=Path)
+    parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--root", type=Path, default=root)
+    parser.add_argument("--commit", default="")
+    parser.add_argument("--any-verdict", action="store_true")
+    options = parser.parse_args(list(arguments))
+    folder = options.root.resolve()
+    if not folder.is_dir():
+        raise UserError(f"{options.root} is not a folder", USAGE["verify"])
+    key = dsse.public_key(options.key)
+    try:
+        sealed = artifacts.read(options.envelope, dsse.MAX_ENVELOPE)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {options.envelope}: {error}", USAGE["verify"]) from None
+    try:
+        statement = evidence.decode(dsse.open_sealed(sealed, key))
+    except Refused as error:
+        return _line(f"not verified: {error}")
+    said = statement.predicate.evidence
+    wrong = _commit(said.commit, options.commit or commit_of(folder)) + evidence.differences(statement, folder)
+    if said.status is not Status.PASS and not options.any_verdict:
+        wrong.append(f"the signed verdict is {said.status.upper()} (--any-verdict takes it)")
+    for text in wrong[:SHOWN]:
+        say(f"  {text}")
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return _line(f"not verified: {wrong[0]}{more}")
+    say(f"verified: the verdict {said.status.upper()} of run {said.run} and {len(statement.files())} files")
+    say(f"  commit {said.commit or 'unknown'}; signed {statement.predicate.time_verified}, key {dsse.key_id(key)[:16]}")
+    return ""
+
+
+def _commit(signed: str, here: str) -> list[str]:
+    """The statement must be about the commit that is checked out, or that was named."""
+    if signed == here:
+        return []
+    if not here:
+        return [f"it is of commit {signed[:12]}, and what is here is no checkout: name the commit with --commit"]
+    return [f"it is of commit {signed[:12] or 'unknown'}, not of {here[:12]}"]
+
+
+def _line(text: str) -> str:
+    """For the terminal, on one line: names of files are whoever's."""
+    return clean(text.replace("\n", " "))
