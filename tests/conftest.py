@@ -19,7 +19,10 @@ Vallum = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(autouse=True)
 def _own_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not inherit the run of a vallum that started pytest."""
-    for name in ("VALLUM_RUN", "VALLUM_ROOT", "VALLUM_PROGRESS", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    for name in (
+        *("VALLUM_RUN", "VALLUM_ROOT", "VALLUM_PROGRESS", "VALLUM_BASE", "VALLUM_TRUST_CHANGE", "GITHUB_ACTIONS"),
+        *("GITHUB_STEP_SUMMARY", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_BASE_REF"),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -44,6 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--online", action="store_true", help="take advisories from api.osv.dev, whatever vallum.toml says"
     )
+    parser.add_argument(
+        "--base",
+        metavar="REV",
+        help="judge by the settings of this commit or branch (default: in GitHub's pull_request what it is to be merged into)",
+    )
+    parser.add_argument(
+        "--trust-change",
+        action="store_true",
+        help="judge a change by its own settings, to try them out; the verdict says so",
+    )
     parser.add_argument("--version", action="version", version=f"vallum {__version__}")
     return parser
 
@@ -98,8 +108,12 @@ def _list(root: Path) -> int:
 
 
 def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
-    from vallum import commands, gather
+    from vallum import commands, gather, mergebase
 
+    if options.base is not None and not options.base.strip():
+        raise UserError("--base is empty", "name a branch, tag or commit, such as origin/main")
+    os.environ |= {mergebase.BASE: options.base} if options.base else {}
+    os.environ |= {mergebase.TRUST_CHANGE: "1"} if options.trust_change else {}
     if options.online:
         os.environ[gather.ADVISORIES] = "online"
     selected = list(options.sessions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import plan, runner
+from vallum import mergebase, plan, runner
 from vallum.check import WHOLE, Check, Context, Stage
 from vallum.config import Config, load
 from vallum.errors import UserError
@@ -43,18 +44,29 @@ def all_checks(config: Config) -> tuple[Check, ...]:
 
 
 def open_target(root: Path) -> tuple[Target, Config]:
-    """Configuration and target at `root`; UserError where something is wrong with them."""
-    config = load(root.resolve(), known_checks(), RESERVED)
+    """Configuration and target at `root`; UserError where something is wrong with them. A change is judged by the settings of
+    what it is to be merged into (vallum.mergebase)."""
+    settings = mergebase.trusted(root)
+    config = settings.load(_load)[0]
     source = os.environ.get(ADVISORIES)
     if source:
         config = msgspec.structs.replace(config, advisories=msgspec.structs.replace(config.advisories, source=source))
-    return discover(root, config), config
+    return dataclasses.replace(discover(root, config), renamed=settings.renames()), config
+
+
+def _load(root: Path) -> Config:
+    return load(root, known_checks(), RESERVED)
 
 
 def make_plan(root: Path, scope: tuple[str, ...] = ()) -> tuple[plan.Plan, Target, Config]:
     """Plan all checks on the target and write the plan down."""
     target, config = open_target(root)
     made = plan.make(all_checks(config), target, config, scope)
+    settings = mergebase.trusted(root)
+    if settings.base:
+        before = settings.load(_load)[1]
+        made = plan.keep(made, plan.make(all_checks(before), discover(root, before), before, scope))
+    made = plan.under(made, settings)
     plan.store(target.root, made)
     return made, target, config
 

@@ -15,10 +15,10 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -41,6 +41,7 @@ NAMED = (
     ("advisories", "source"),
     ("intelligence", "epss"),
     ("intelligence", "kev"),
+    ("baseline", "file"),
     ("checks", "*", "options", "rules"),
 )
 """Keys of the configuration whose values may name files of the target that decide what is found."""
@@ -49,7 +50,7 @@ MAX_SETTINGS = 64 << 20
 HINT = "check out with `fetch-depth: 0`"
 
 
-class Note(NamedTuple):
+class Note(msgspec.Struct, frozen=True):
     """What a reader of the verdict must know about the settings, and of which file."""
 
     file: str
@@ -87,10 +88,9 @@ class Trusted:
                 return None
             except (OSError, ValueError) as error:
                 raise UserError(f"{path} cannot be read: {error}", "it must be a regular file") from None
-        if path in SETTINGS:
-            return None  # `files` holds those that the base has
-        entry = self.repository.entries(self.base, [path]).get(path)
-        return None if entry is None else _content(self.repository, path, entry)
+        if path not in SETTINGS:
+            raise ValueError(f"{path} is none of the settings; what the configuration names, `load` looks after")
+        return None  # `files` holds those that the base has
 
     @property
     def config_text(self) -> str | None:
@@ -111,9 +111,12 @@ class Trusted:
         """Files that the change moved: path now → path at the merge base, the one that identities are made of."""
         return _renames(self.repository, self.fork, self.head) if self.repository and not self.problem else {}
 
-    def load(self, known_checks: frozenset[str] = frozenset()) -> tuple[Config, Config]:
-        """The configuration to run with, and the base's alone (to hold the plan against; the same one without a base)."""
-        own = config.load(self.root, known_checks)
+    def load(self, read: Callable[[Path], Config] = config.load) -> tuple[Config, Config]:
+        """The configuration to run with, and the base's alone (to hold the plan against; the same one without a base).
+
+        `read` loads the configuration of a folder.
+        """
+        own = read(self.root)
         if not self.base and not self.problem:
             return own, own
         with tempfile.TemporaryDirectory(prefix="vallum-base-") as name:
@@ -122,7 +125,7 @@ class Trusted:
                 if data is not None:
                     (Path(name) / path).write_bytes(data)
             try:
-                base = config.load(Path(name), known_checks)
+                base = read(Path(name))
             except UserError as error:
                 raise UserError(f"at the base, {error.message}", error.hint) from None
         base = _still_there(_from_base(self, base), self.root)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import __version__, artifacts
+from vallum import __version__, artifacts, mergebase
 from vallum.check import Check, Planned
 from vallum.config import Config
 from vallum.errors import UserError
+from vallum.mergebase import Note, Trusted
 from vallum.target import Target
 
 
@@ -29,7 +30,11 @@ class PlannedCheck(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """`plan.json`. `run` names this run: an outcome of another one does not count. `started` is ISO 8601 UTC."""
+    """`plan.json`. `run` names this run: an outcome of another one does not count. `started` is ISO 8601 UTC.
+
+    `base` is the commit whose settings it was made with (empty: the target's own), `settings` what the change does to them,
+    `problems` why there can be no clean verdict whatever is found.
+    """
 
     run: str
     target: str
@@ -39,6 +44,9 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     scope: tuple[str, ...] = ()
     services: dict[str, str] = {}
     checks: tuple[PlannedCheck, ...] = ()
+    base: str = ""
+    settings: tuple[Note, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def planned(self) -> tuple[PlannedCheck, ...]:
         """The checks that must leave an outcome."""
@@ -84,6 +92,30 @@ def make(checks: Iterable[Check], target: Target, config: Config, scope: tuple[s
     )
 
 
+def keep(made: Plan, before: Plan) -> Plan:
+    """`made` with whatever `before` (the base's settings on the same files) plans and `made` does not: a change cannot take a
+    check, or a service from a check, out of the plan. Services are the same where their folders are."""
+    wanted = {planned.check: planned for planned in before.checks}
+    checks = []
+    for planned in made.checks:
+        old = wanted.pop(planned.check, planned)
+        have = {made.services.get(unit, unit) for unit in planned.units}
+        lost = tuple(unit for unit in old.units if before.services.get(unit, unit) not in have)
+        reason = "" if lost else planned.reason
+        checks.append(msgspec.structs.replace(planned, units=(*planned.units, *lost), reason=reason))
+    return msgspec.structs.replace(made, checks=(*checks, *(planned for planned in wanted.values() if planned.units)))
+
+
+def under(made: Plan, settings: Trusted) -> Plan:
+    """The plan with what is to be said of the settings that it was made with."""
+    return msgspec.structs.replace(
+        made,
+        base=settings.base,
+        settings=settings.notes,
+        problems=(settings.problem,) if settings.problem else (),
+    )
+
+
 def path(root: Path) -> Path:
     """Where the plan of the target lies."""
     return root / artifacts.FOLDER / "plan.json"
@@ -96,10 +128,21 @@ def store(root: Path, plan: Plan) -> None:
 
 
 def load(root: Path) -> Plan:
-    """Read the plan; UserError where there is none or it is damaged."""
+    """Read the plan; UserError where there is none or it is damaged. It must be of the base that counts here."""
     try:
-        return msgspec.json.decode(artifacts.read(path(root), 16 << 20), type=Plan)
+        made = msgspec.json.decode(artifacts.read(path(root), 16 << 20), type=Plan)
     except FileNotFoundError:
         raise UserError(f"there is no plan in {root / artifacts.FOLDER}", "run `vallum -s plan` first") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path(root)} cannot be read: {error}", "delete it and run `vallum` again") from None
+    settings = mergebase.trusted(root)
+    if not settings.problem and settings.base != made.base:
+        before, now = _named(made.base), _named(settings.base)
+        problem = f"the plan was made with the settings of {before}, and is judged with those of {now}"
+    else:
+        problem = settings.problem
+    return msgspec.structs.replace(made, problems=tuple(dict.fromkeys((*made.problems, *filter(None, (problem,))))))
+
+
+def _named(commit: str) -> str:
+    return commit[:12] or "the change itself"

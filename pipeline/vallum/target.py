@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,10 @@ class Service:
 
 @dataclass(frozen=True)
 class Target:
-    """A repository. `files` are relative posix paths, sorted; what was left out is counted in `excluded` by pattern."""
+    """A repository. `files` are relative posix paths, sorted; what was left out is counted in `excluded` by pattern.
+
+    `renamed` maps what the change under judgement moved to the path at the merge base.
+    """
 
     root: Path
     name: str
@@ -38,6 +41,7 @@ class Target:
     services: tuple[Service, ...]
     excluded: dict[str, int] = field(default_factory=dict)
     commit: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def select(
         self, *suffixes: str, names: tuple[str, ...] = (), where: Callable[[str], bool] | None = None

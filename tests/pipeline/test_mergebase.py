@@ -8,15 +8,21 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
+from tests.conftest import Vallum
 
-from vallum import mergebase
-from vallum.config import Config
+from vallum import gather, mergebase, plan
+from vallum.config import Config, Policy
 from vallum.errors import UserError
+from vallum.finding import Finding
+from vallum.gate import judge
 from vallum.git import find
 from vallum.mergebase import BASE, TRUST_CHANGE, Trusted, trusted
+from vallum.outcome import Completed, Coverage, Run, Tool
 from vallum.severity import Severity
 from vallum.target import discover
+from vallum.verdict import Status
 
 OWN = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -520,3 +526,94 @@ def test_odd_names_survive(checkout: Checkout) -> None:
     checkout.commit({odd: "rules: []\n"})
     (rules,) = checkout.config().settings("semgrep").options["rules"]
     assert (checkout.root / rules).read_text("utf-8") == RULES
+
+
+# The plan and the verdict
+
+
+def planned(checkout: Checkout, monkeypatch: pytest.MonkeyPatch, base: str = "main") -> dict[str, tuple[str, ...]]:
+    monkeypatch.setenv(BASE, base)
+    mergebase._trusted.cache_clear()
+    made, _, _ = gather.make_plan(checkout.root)
+    return {check.check: check.units for check in made.checks}
+
+
+def test_a_check_that_the_base_plans_is_planned(staged: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = planned(staged, monkeypatch)
+    assert before["zap"]
+    assert before["bandit"]
+    staged.commit({"vallum.toml": 'exclude = ["*"]\n[checks.zap]\nrequire = "off"\n'})
+    assert planned(staged, monkeypatch) == before
+
+
+def test_the_plan_keeps_what_the_base_s_would_do() -> None:
+    def made(services: dict[str, str], **units: tuple[str, ...]) -> plan.Plan:
+        checks = tuple(
+            plan.PlannedCheck(
+                check=name, stage="s", summary="", require="required", units=value, reason="" if value else "why"
+            )
+            for name, value in units.items()
+        )
+        return plan.Plan(run="r", target="t", vallum="0", started="", services=services, checks=checks)
+
+    now = made({"basket": "cart"}, image=("basket",), zap=(), bandit=())
+    before = made({"cart": "cart", "mail": "mail"}, image=("cart", "mail"), zap=("_",), bandit=(), own=("_",))
+    kept = {check.check: check for check in plan.keep(now, before).checks}
+    assert {name: check.units for name, check in kept.items()} == {
+        "image": ("basket", "mail"),
+        "zap": ("_",),
+        "bandit": (),
+        "own": ("_",),
+    }
+    assert (kept["zap"].reason, kept["bandit"].reason) == ("", "why")
+
+
+def test_problems_make_the_verdict_incomplete_and_no_failure_a_smaller_one() -> None:
+    one = plan.PlannedCheck(check="c", stage="source", summary="", require="required", units=("_",))
+    made = plan.Plan(run="r", target="t", vallum="0", started="", checks=(one,), problems=("the base cannot be had",))
+    run = Run(tool=Tool("c", "1"), coverage=(Coverage("files", 1, 1),))
+    sound = {("c", "_"): Completed(run)}
+    assert judge(Policy(), made, sound).status is Status.INCOMPLETE
+    assert judge(Policy(), msgspec.structs.replace(made, problems=()), sound).status is Status.PASS
+    bad = Finding(rule="x", severity=Severity.HIGH, message="m", id="1", checks=("c",))
+    failed = judge(Policy(), made, {("c", "_"): Completed(msgspec.structs.replace(run, findings=(bad,)))})
+    assert failed.status is Status.FAIL
+    assert any(reason.text == "the base cannot be had" for reason in failed.reasons)
+
+
+def test_the_gate_refuses_a_plan_made_with_other_settings(staged: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a matrix each job finds the base itself; one that did not must not decide."""
+    monkeypatch.setenv("VALLUM_RUN", "r")
+    gather.make_plan(staged.root)
+    monkeypatch.setenv(BASE, "main")
+    mergebase._trusted.cache_clear()
+    (problem,) = plan.load(staged.root).problems
+    assert "settings of the change itself" in problem
+    gather.make_plan(staged.root)
+    assert plan.load(staged.root).problems == ()
+
+
+@pytest.mark.parametrize("how", ["--base", "event"])
+def test_the_whole_way(checkout: Checkout, tmp_path: Path, vallum: Vallum, how: str) -> None:
+    """A change that switches the gate off is blocked by the base's gate, and the verdict says what it tried."""
+    base = checkout.commit(
+        {"advisories/A-1.json": None, "vallum.toml": '[policy]\nblock = ["critical", "high", "medium", "low"]\n'}
+    )
+    checkout.git("branch", "-f", "main")
+    checkout.commit(
+        {
+            "app.py": "import subprocess\nsubprocess.run('ls ' + input(), shell=True)\n",
+            "vallum.toml": 'exclude = ["*"]\n[policy]\nblock = []\n[checks.bandit]\nrequire = "off"\n',
+        }
+    )
+    arguments = ("-C", str(checkout.root), "-s", "bandit")
+    own = vallum(*arguments)
+    assert own.returncode in {0, 3}  # by its own settings nothing blocks: bandit is off
+    done = vallum("--base", "main", *arguments) if how == "--base" else vallum(*arguments, env=event(tmp_path, base))
+    assert done.returncode == 1, done.stderr
+    written = json.loads((checkout.root / ".vallum" / "plan.json").read_text("utf-8"))
+    assert written["base"] == base
+    assert [note["file"] for note in written["settings"]] == ["vallum.toml"]
+    trusting = vallum("--base", "main", "--trust-change", *arguments)
+    assert trusting.returncode == own.returncode
+    assert vallum(*arguments, env=event(tmp_path, "1" * 40)).returncode in {1, 3}  # a base that is not here
