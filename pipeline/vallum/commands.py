@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, gather, judgement, plan
+from vallum import artifacts, gather, judgement, mergebase, plan
 from vallum.artifacts import locked
 from vallum.errors import Inconclusive, UserError
 from vallum.process import start, stop
@@ -25,7 +25,9 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     """Write the plan and show it; with `--json` the sessions that it needs go to stdout, as the list of a CI matrix."""
     as_json = "--json" in selected
     made, target, config = gather.make_plan(root, scope(root, tuple(name for name in selected if name != "--json")))
-    judgement.facts(made, config, judgement.of_target(target.root))  # what is wrong there is said before anything runs
+    judgement.facts(
+        made, config, mergebase.trusted(target.root).read
+    )  # what is wrong there is said before anything runs
     services = ", ".join(service.name for service in target.services) or "none found"
     say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
     for check in made.checks:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, baseline, gather, waivers
+from vallum import artifacts, baseline, gather, mergebase, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
 from vallum.errors import UserError
@@ -61,6 +61,11 @@ def facts(made: Plan, config: Config, settings: Settings, changes: tuple[Notice,
     )
 
 
+def changes(made: Plan) -> tuple[Notice, ...]:
+    """What the change under judgement would do to the settings."""
+    return tuple(Notice(note.file, note.text) for note in made.settings)
+
+
 def _baseline(config: Config, settings: Settings) -> Baseline | None:
     name = config.baseline.file or baseline.FILE
     data = settings(name)
@@ -88,7 +93,9 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
         for planned in made.planned()
         for unit in planned.units
     }
-    verdict = judge(config.policy, made, outcomes, facts(made, config, of_target(root)), seconds=seconds)
+    verdict = judge(
+        config.policy, made, outcomes, facts(made, config, mergebase.trusted(root).read, changes(made)), seconds=seconds
+    )
     # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))
     written = reports.write_all(verdict, root)

@@ -76,21 +76,23 @@ class Trusted:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes | None:
-        """A settings file (relative to the target) as it counts, or None where there is none. Raises UserError, Inconclusive."""
+        """A settings file (relative to the target) as it counts, or None where there is none. Raises UserError.
+
+        Other files than SETTINGS by the path that the configuration of `load` gives: that of a copy, where the change
+        touched them.
+        """
         if self.problem:
             return None
         if path in self.files:
             return self.files[path]
-        if self.repository is None:
-            try:
-                return artifacts.read(self.root / path, MAX_SETTINGS)
-            except FileNotFoundError:
-                return None
-            except (OSError, ValueError) as error:
-                raise UserError(f"{path} cannot be read: {error}", "it must be a regular file") from None
-        if path not in SETTINGS:
-            raise ValueError(f"{path} is none of the settings; what the configuration names, `load` looks after")
-        return None  # `files` holds those that the base has
+        if self.repository is not None and path in SETTINGS:
+            return None  # `files` holds those that the base has
+        try:
+            return artifacts.read(self.root / path, MAX_SETTINGS)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}", "it must be a regular file") from None
 
     @property
     def config_text(self) -> str | None:

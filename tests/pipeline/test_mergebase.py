@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -617,3 +618,20 @@ def test_the_whole_way(checkout: Checkout, tmp_path: Path, vallum: Vallum, how: 
     trusting = vallum("--base", "main", "--trust-change", *arguments)
     assert trusting.returncode == own.returncode
     assert vallum(*arguments, env=event(tmp_path, "1" * 40)).returncode in {1, 3}  # a base that is not here
+
+
+def test_a_waiver_of_the_change_does_not_count_yet(checkout: Checkout, vallum: Vallum) -> None:
+    until = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)).isoformat()
+    waiver = (
+        f"[[waiver]]\nmatch = {{ path = 'app.py' }}\nstatus = 'affected'\nreason = 'r'\nowner = 'o'\nuntil = {until}\n"
+    )
+    checkout.commit({"vallum-waivers.toml": WAIVERS + waiver})
+    arguments = ("-C", str(checkout.root), "-s", "bandit")
+    assert vallum(*arguments).returncode == 0  # on its own word it passes
+    assert vallum("--base", "main", *arguments).returncode == 1
+    verdict = json.loads((checkout.root / ".vallum" / "verdict.json").read_text("utf-8"))
+    (notice,) = verdict["notices"]
+    assert notice["file"] == "vallum-waivers.toml"
+    assert "after merging" in notice["text"]
+    checkout.git("checkout", "-q", "-B", "main")
+    assert vallum("--base", "main", *arguments).returncode == 0  # it has been merged
