@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,10 +39,15 @@ def read(path: Path, limit: int = MAX_READ) -> bytes:
     """The content of a regular file (never a link) of at most `limit` bytes. Raises ValueError or OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise ValueError(f"{path.name} has {size} bytes, more than the limit of {limit}")
-        return file.read(limit + 1)
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path.name} is no regular file")
+        if status.st_size > limit:
+            raise ValueError(f"{path.name} has {status.st_size} bytes, more than the limit of {limit}")
+        data = file.read(limit + 1)
+        if len(data) > limit:
+            raise ValueError(f"{path.name} grew over the limit of {limit} bytes")
+        return data
 
 
 def folder(root: Path) -> Path:

@@ -57,6 +57,7 @@ def facts(made: Plan, config: Config, settings: Settings, changes: tuple[Notice,
         today=today,
         waivers=waivers.parse(waived, today, config.policy.max_waiver_days, checks) if waived is not None else (),
         baseline=_baseline(config, settings),
+        services=config.services,
         changes=changes,
     )
 
@@ -89,7 +90,7 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
 
     _, config = gather.open_target(root)
     outcomes = {
-        (planned.check, unit): read(root, planned.check, unit, made.run)
+        (planned.check, unit): read(root, planned.check, unit, made.run, config.limits.outcome_mb << 20)
         for planned in made.planned()
         for unit in planned.units
     }

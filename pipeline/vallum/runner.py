@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,10 +22,16 @@ from vallum.finding import Finding, Location
 from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run
 from vallum.plan import now
 from vallum.sarif import read_run, write_run
+from vallum.sarif.foreign import strict_json
 from vallum.target import Target
 
 MAX_SNIPPET = 240
 """Characters of a code excerpt that are kept."""
+MAX_RECORD = 16 << 20
+"""Bytes of a record.json that are read."""
+MAX_NOTES = 10_000
+MAX_MISSED = 1_000
+"""Entries of Coverage.missed, see there."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,9 @@ def context(check: Check, target: Target, config: Config, unit: str) -> Iterator
     """A fresh outcome folder and a scratch folder that is removed afterwards."""
     folder = outcome_folder(target.root, check.id, unit)
     artifacts.folder(target.root)
+    for place in (folder.parent, folder):
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            place.unlink()  # a target may bring its own .vallum: nothing is written, or removed, through a link of it
     shutil.rmtree(folder, ignore_errors=True)
     raw = folder / "raw"
     raw.mkdir(parents=True)
@@ -144,11 +153,18 @@ def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
     return outcome
 
 
-def read(root: Path, check: str, unit: str, run_id: str) -> Outcome:
-    """The outcome that `check` left for `unit` in this run; Incomplete where there is none, or not a whole one."""
+def read(root: Path, check: str, unit: str, run_id: str, limit: int = artifacts.MAX_READ) -> Outcome:
+    """The outcome that `check` left for `unit` in this run; Incomplete where there is none, or not a whole one.
+
+    It may come from another machine, so nothing in it is believed that is not bounded: `limit` in bytes is of its findings.
+    """
     folder = outcome_folder(root, check, unit)
     try:
-        record = msgspec.json.decode(artifacts.read(folder / "record.json", 64 << 20), type=Record)
+        if folder.is_symlink() or folder.parent.is_symlink() or folder.parent.parent.is_symlink():
+            return Incomplete("its outcome lies behind a link")
+        data = artifacts.read(folder / "record.json", MAX_RECORD)
+        strict_json(data)
+        record = msgspec.json.decode(data, type=Record)
         if (record.check, record.unit) != (check, unit):
             return Incomplete("the outcome in its folder is another check's")
         if record.run != run_id:
@@ -156,16 +172,39 @@ def read(root: Path, check: str, unit: str, run_id: str) -> Outcome:
         outcome = record.outcome
         if isinstance(outcome, NotApplicable) or outcome.run is None:
             return prove(outcome)
-        data = artifacts.read(folder / "result.sarif")
+        _bounded(outcome.run)
+        data = artifacts.read(folder / "result.sarif", limit)
         if hashlib.sha256(data).hexdigest() != record.sarif:
             return Incomplete("its result.sarif is not the one that its record names")
         rules, findings = read_run(data)
+        _inside(findings)
         run = msgspec.structs.replace(outcome.run, rules=rules, findings=findings)
         return prove(Completed(run)) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
     except FileNotFoundError:
         return Incomplete("left no outcome: it did not run, or was ended")
     except (OSError, ValueError) as error:
         return Incomplete(f"its outcome cannot be read: {error}"[:500])
+
+
+def _bounded(run: Run) -> None:
+    """Refuse a record whose lists would flood every report."""
+    missed = max((len(coverage.missed) for coverage in run.coverage), default=0)
+    for length, limit, what in (
+        (len(run.notes), MAX_NOTES, "notes"),
+        (len(run.argv), MAX_NOTES, "arguments"),
+        (len(run.databases), MAX_NOTES, "databases"),
+        (len(run.coverage), MAX_NOTES, "kinds of coverage"),
+        (missed, MAX_MISSED, "missed targets"),
+    ):
+        if length > limit:
+            raise ValueError(f"{length} {what}, more than {limit}")
+
+
+def _inside(findings: Iterable[Finding]) -> None:
+    """Refuse a path that is none below the root of a target; what it names is opened and linked to by others."""
+    for path in {finding.location.path for finding in findings if finding.location is not None}:
+        if path.startswith(("/", "\\", "file:")) or "\0" in path or ".." in path.split("/"):
+            raise ValueError(f"the path {path[:100]!r} leaves the target")
 
 
 def _portable(ctx: Context, argv: tuple[str, ...]) -> tuple[str, ...]:

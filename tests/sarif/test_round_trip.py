@@ -147,6 +147,16 @@ def test_two_runs_are_refused() -> None:
         read_run(json.dumps(log).encode())
 
 
-def test_unknown_properties_are_let_through() -> None:
-    data = GOOD.replace(b'"severity":"high"', b'"severity":"high","later":{"a":1}')
-    assert read_run(data)[1][0].severity is Severity.HIGH
+@pytest.mark.parametrize(
+    "data",
+    [
+        GOOD.replace(b'"severity":"high"', b'"severity":"high","later":{"a":1}'),
+        GOOD.replace(b'"severity":"high"', b'"severity":"low","severity":"high"'),
+        GOOD.replace(b'"results":', b'"results":[],"results":'),
+        GOOD + b"\n",
+    ],
+)
+def test_what_two_readers_could_read_differently_is_refused(data: bytes) -> None:
+    assert data != GOOD
+    with pytest.raises(ValueError, match="byte for byte|contradicts|not a SARIF"):
+        read_run(data)

@@ -9,7 +9,7 @@ import msgspec
 
 from vallum.finding import Finding, Location, Rule, Suppression
 from vallum.sarif import model
-from vallum.sarif.write import FINGERPRINT
+from vallum.sarif.write import FINGERPRINT, encode
 
 _DECODER = msgspec.json.Decoder(model.Log)
 
@@ -27,6 +27,8 @@ def read_run(data: bytes) -> tuple[tuple[Rule, ...], tuple[Finding, ...]]:
         raise ValueError(f"not a SARIF {model.VERSION} file of vallum: version `{log.version}`, schema `{log.schema}`")
     if len(log.runs) != 1:
         raise ValueError(f"an outcome has exactly one SARIF run, this file has {len(log.runs)}")
+    if encode(log.runs) != data:  # a key twice, an unknown one, another order: two readers could differ
+        raise ValueError("not a SARIF file of vallum: not byte for byte what it would write")
     run = log.runs[0]
     path = _paths()
     return (
