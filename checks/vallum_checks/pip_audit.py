@@ -196,7 +196,15 @@ def _resolve(ctx: Context, manifest: Manifest) -> list[tuple[Pin, str]]:
     build = ctx.config.settings("pip-audit").options.get("build") is True
     argv = [
         *(str(uv()), "pip", "compile", str(ctx.target.root / manifest.path), "--quiet", "--universal", "--no-header"),
-        *("--no-emit-index-url", "--no-progress", "--python", sys.executable, "--output-file", str(output)),
+        *(
+            "--no-config",
+            "--no-emit-index-url",
+            "--no-progress",
+            "--python",
+            sys.executable,
+            "--output-file",
+            str(output),
+        ),
         *(() if build else ("--no-build",)),
         *(("--all-extras",) if manifest.extras else ()),
         *(part for group in manifest.groups for part in ("--group", group)),
