@@ -216,6 +216,13 @@ def verify(root: Path, arguments: tuple[str, ...]) -> str:
     return attests.verify(root, arguments)
 
 
+def history(root: Path, arguments: tuple[str, ...]) -> str:
+    """Show what is known of earlier runs, or unite it with another history."""
+    from vallum.history import show
+
+    return show.show(root, arguments)
+
+
 COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "plan": plan_command,
     "pipeline": pipeline,
@@ -225,6 +232,7 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "unstage": unstage,
     "init": init,
     "explain": explain,
+    "history": history,
     "attest": attest,
     "verify": verify,
     "waive": waive,

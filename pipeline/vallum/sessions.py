@@ -30,6 +30,7 @@ OWN_SESSIONS = {
     "tools": "build every tool's environment ahead (cached, from hashed locks)",
     "init": "write a commented vallum.toml and a GitHub workflow from what is found; overwrites nothing",
     "explain": "one finding in full: `-- ID`",
+    "history": "what was open for how long, over all runs; `-- --merge FILE` unites two histories",
     "attest": "sign what the last verdict rests on: `-- --key FILE`; make a key: `-- --new-key FILE`",
     "verify": "prove that a signed verdict, its report and outcomes are unchanged: `-- ENVELOPE --key FILE.pub`",
     "waive": "let one finding pass until a day: `-- ID --reason … --owner … --until YYYY-MM-DD`",
