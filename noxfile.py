@@ -2,6 +2,7 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = [
+#   "cel-expr-python>=0.1.3",
 #   "cryptography>=46",
 #   "cvss>=3.4",
 #   "httpx>=0.28",

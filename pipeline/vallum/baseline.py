@@ -6,6 +6,7 @@ either side can neither introduce nor repair anything: the state of what it foun
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Container, Iterable
 
 import msgspec
@@ -56,6 +57,14 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
             return "unchanged" if known.severity == finding.severity else "updated"
         sure = all(check in self.complete and check in complete_now for check in finding.checks)
         return "new" if sure else ""
+
+    def first_seen(self, identity: str) -> dt.date | None:
+        """The day on which that finding was first put into a baseline."""
+        known = self.findings.get(identity)
+        try:
+            return dt.date.fromisoformat(known.seen) if known is not None and known.seen else None
+        except ValueError:
+            return dt.date.min  # a day that is none is no excuse for its age
 
     def no_worse(self, finding: Finding) -> bool:
         """Whether it is proved to have been there before, as bad as now or worse. Unknown is only as bad as unknown."""

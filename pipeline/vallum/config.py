@@ -17,6 +17,9 @@ from vallum.declaration import DeclaredCheck, DeclaredDatabase
 from vallum.errors import UserError
 from vallum.severity import Severity
 
+Tier = Literal["critical", "standard", "low"]
+Exposure = Literal["public", "internal", "unknown"]
+
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """A table of the file: keys in kebab-case, unknown ones refused."""
@@ -29,12 +32,15 @@ class Project(_Table, frozen=True, kw_only=True):
 
 
 class Service(_Table, frozen=True, kw_only=True):
-    """A service, where discovery needs help. `path` is its folder; `openapi` and `dockerfile` are relative to it."""
+    """A service, where discovery needs help. `path` is its folder; `openapi` and `dockerfile` are relative to it. `tier` and
+    `exposure` are for the policy."""
 
     path: str
     openapi: str = ""
     dockerfile: str = ""
     image: str = ""
+    tier: Tier = "standard"
+    exposure: Exposure = "unknown"
 
 
 class Advisories(_Table, frozen=True, kw_only=True):
@@ -63,16 +69,61 @@ class CheckSettings(_Table, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
+class Thresholds(_Table, frozen=True, kw_only=True):
+    """The severities that block here."""
+
+    block: tuple[Severity, ...]
+
+
+class Quorum(_Table, frozen=True, kw_only=True):
+    """At least `least` of the checks `of` must run whole; which of them, does not matter. None of them is required alone."""
+
+    least: Annotated[int, msgspec.Meta(ge=1)]
+    of: tuple[str, ...]
+
+
+class PolicyRule(_Table, frozen=True, kw_only=True):
+    """A rule of your own: `when` is a condition in CEL about one finding, `message` is quoted where it speaks.
+
+    `block` blocks whatever the thresholds say; `pass` lets through what only a threshold blocks.
+    """
+
+    name: str
+    when: str
+    action: Literal["block", "pass"] = "block"
+    message: str
+
+
 class Policy(_Table, frozen=True, kw_only=True):
     """What blocks. `block` lists severities; `unknown` says what a finding of unknown severity does; `suppressions` what a
     marker in the source (`# nosec`) may do. `new-only` lets through what the baseline proves to have been there before.
-    `max-waiver-days` is the longest that a waiver may hold. See docs/policy.md."""
+    `max-waiver-days` is the longest that a waiver may hold. See docs/policy.md.
+
+    `max-suppressions`: with more such markers than this it blocks. `coverage-min`: the share of targets from which a check
+    that missed some counts as whole. `stages` stands in for `block` in one ring, `tiers` adds to it for services of a tier.
+    `sla`: days after which a finding of a severity blocks whatever else lets it pass but a waiver. `vex`: files of OpenVEX."""
 
     block: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
     unknown: Literal["block", "warn"] = "block"
     suppressions: Literal["count", "forbid"] = "count"
     new_only: bool = False
     max_waiver_days: Annotated[int, msgspec.Meta(ge=1)] = 180
+    max_suppressions: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    coverage_min: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    stages: dict[Literal["source", "dependencies", "images", "staged"], Thresholds] = {}
+    tiers: dict[Tier, Thresholds] = {}
+    sla: dict[Severity, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    quorum: tuple[Quorum, ...] = ()
+    rule: tuple[PolicyRule, ...] = ()
+    vex: tuple[str, ...] = ()
+
+
+class Organisation(_Table, frozen=True, kw_only=True):
+    """An organisation's policy that this one stands on: a `file`, or an https `url` with the `sha256` of what it gives."""
+
+    file: str = ""
+    url: str = ""
+    sha256: str = ""
 
 
 class BaselineFile(_Table, frozen=True, kw_only=True):
@@ -162,6 +213,7 @@ class Config(_Table, frozen=True, kw_only=True):
     check: tuple[DeclaredCheck, ...] = ()
     limits: Limits = Limits()
     policy: Policy = Policy()
+    organisation: Organisation | None = None
     baseline: BaselineFile = BaselineFile()
     environment: Environment | None = None
     zap: Zap = Zap()
@@ -186,12 +238,66 @@ def load(root: Path, known_checks: frozenset[str] = frozenset(), taken: frozense
         config = msgspec.convert(table, Config, strict=True)
     except msgspec.ValidationError as error:
         raise _explain(path, text, str(error)) from None
+    _rules(path, text, config.policy)
+    if config.organisation is not None:
+        config = _under(path, text, table, config.organisation)
     _declared(path, text, config, known_checks | taken)
     known = known_checks | {declared.id for declared in config.check}
     for name in config.checks:
         if known_checks and name not in known:
             raise _unknown(path, text, name, known, "check")
+    for quorum in config.policy.quorum:
+        for name in quorum.of:
+            if known_checks and name not in known:
+                raise _unknown(path, text, name, known, "check")
+        if quorum.least > len(set(quorum.of)):
+            where = f"{path.name}:{_line(text, 'quorum')}"
+            raise UserError(f"{where}: a quorum of {quorum.least} of {len(set(quorum.of))} checks", "name more checks")
     return config
+
+
+def _under(path: Path, text: str, table: dict[str, Any], settings: Organisation) -> Config:
+    """The configuration on its organisation's. What loosens it is an error that names the key."""
+    from vallum import organisation
+
+    name, data = organisation.fetch(msgspec.to_builtins(settings), path.parent)
+    theirs = organisation.parse(name, data)
+    shown = Path(name)
+    try:
+        held = {key: value for key, value in theirs.items() if key != "organisation"}
+        _rules(shown, data.decode("utf-8"), msgspec.convert(held, Config, strict=True).policy)
+    except msgspec.ValidationError as error:
+        raise _explain(shown, data.decode("utf-8"), str(error)) from None
+
+    def refuse(key: str, why: str) -> UserError:
+        line = _line(text, key.split(".")[1])
+        allow = ", ".join(theirs.get("organisation", {}).get("allow", ())) or "nothing"
+        return UserError(
+            f"{path.name}{f':{line}' if line else ''}: `{key}` is looser than {name} lets it: {why}",
+            f"it may be loosened there only: {allow}",
+        )
+
+    return msgspec.convert(organisation.combine(table, theirs, refuse), Config, strict=True)
+
+
+def _rules(path: Path, text: str, policy: Policy) -> None:
+    """Compile every rule once: UserError with file and line for one that is wrong."""
+    from vallum import expressions
+
+    whens = [number for number, each in enumerate(text.splitlines(), 1) if re.match(r"\s*when\s*=", each)]
+    names: set[str] = set()
+    for number, rule in enumerate(policy.rule):
+        line = whens[number] if number < len(whens) else 0
+        where = f"{path.name}{f':{line}' if line else ''}: rule `{rule.name}`"
+        if not rule.name or not rule.message.strip() or rule.name in names:
+            raise UserError(f"{where} needs a name of its own and a message", "see docs/policy.md")
+        names.add(rule.name)
+        try:
+            expressions.compiled(rule.when)
+        except expressions.DoesNotCompile as error:
+            if line and error.line > 1:
+                where = f"{path.name}:{line + error.line - 1}: rule `{rule.name}`"
+            raise UserError(f"{where}: {error.reason}", "see docs/policy.md for what a rule may name") from None
 
 
 def _declared(path: Path, text: str, config: Config, taken: frozenset[str]) -> None:
@@ -258,6 +364,10 @@ def _all_keys() -> frozenset[str]:
         Feeds,
         CheckSettings,
         Policy,
+        Thresholds,
+        Quorum,
+        PolicyRule,
+        Organisation,
         BaselineFile,
         Ready,
         StagedService,

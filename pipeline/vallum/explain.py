@@ -63,6 +63,9 @@ def lines(verdict: Verdict, judged: Judged) -> Iterator[str]:
     yield from _evidence(finding)
     yield ""
     yield from _field("why", judged.why)
+    yield from _field("waiver", f"{judged.waiver.file}:{judged.waiver.line}" if judged.waiver else "")
+    yield from _field("since", judged.state and f"{judged.state} against the baseline")
+    yield from _field("urgency", judged.urgency)
     if rule.description not in {"", finding.message}:
         yield from _field("rule", rule.description)
     yield from _field("fix", finding.fix or rule.help or "no advice from the tool; see the page below")

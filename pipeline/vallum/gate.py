@@ -11,13 +11,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import assert_never
 
+import msgspec
+
+from vallum import priority
 from vallum.baseline import complete
 from vallum.check import WHOLE
 from vallum.config import Policy
 from vallum.finding import Finding, Rule
 from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run, Tool
 from vallum.plan import Plan, PlannedCheck
-from vallum.policy import Facts, dispose
+from vallum.policy import Facts, described, dispose, missing, sufficient
 from vallum.severity import Severity
 from vallum.verdict import (
     CheckResult,
@@ -43,12 +46,15 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
     findings: list[Finding] = []
     rules: dict[str, Rule] = {}
     incomplete_services: set[str] = set()
+    quorate = {check for quorum in policy.quorum for check in quorum.of}
     for planned in plan.checks:
         if not planned.units:
             not_tested.append(NotTested(f"{planned.check}: {planned.summary}", planned.reason))
         for unit in planned.units:
             outcome = outcomes.get((planned.check, unit)) or Incomplete("left no outcome: it did not run, or was ended")
-            result, run = _result(planned, unit, outcome)
+            if planned.check in quorate:
+                planned = msgspec.structs.replace(planned, require="quorum")  # noqa: PLW2901 - it is, from here on
+            result, run = _result(planned, unit, sufficient(policy, outcome))
             results.append(result)
             if run is not None:
                 findings.extend(run.findings)
@@ -65,14 +71,29 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
     reasons += [Reason("incomplete", problem) for problem in plan.problems]
     if not any(result.status == "completed" for result in results):
         reasons.append(Reason("incomplete", "no check ran whole: nothing is known about this target"))
+    unmet = [*_quorums(policy, plan, complete(results)), *missing(policy, facts.intelligence)]
+    if unmet:
+        reasons += [Reason("incomplete", text) for text in unmet]
+        incomplete_services.add("")
     disposed = dispose(
         policy,
         facts,
         findings,
+        stages={planned.check: planned.stage for planned in plan.checks},
         complete=complete(results),
         whole=not plan.scope and all(result.status == "completed" for result in results),
     )
-    judged = sorted(disposed.judged, key=_order)
+    exposed = frozenset(name for name, service in facts.services.items() if service.exposure == "public")
+    judged = sorted(
+        (
+            msgspec.structs.replace(each, urgency=priority.explain(each.finding, facts.intelligence, exposed))
+            for each in disposed.judged
+        ),
+        key=lambda each: (_SHOWN.index(each.disposition), priority.key(each.finding, facts.intelligence, exposed)),
+    )
+    if policy.max_suppressions is not None and disposed.marked > policy.max_suppressions:
+        text = f"{disposed.marked} findings carry a marker in the source, the policy takes {policy.max_suppressions}"
+        reasons.insert(0, Reason("blocked", text))
     reasons = _blocked(judged) + reasons
     status = Status.PASS
     if reasons:
@@ -92,14 +113,22 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
         not_tested=tuple(not_tested),
         findings=tuple(judged),
         rules=rules,
-        policy={
-            "block": ", ".join(policy.block) or "nothing",
-            "unknown": policy.unknown,
-            "suppressions": policy.suppressions,
-        },
+        policy=described(policy),
         notices=disposed.notices,
         compared=disposed.compared,
     )
+
+
+def _quorums(policy: Policy, plan: Plan, whole: frozenset[str]) -> list[str]:
+    """The quorums that are not met, in words. One of which no check applies or was selected asks for nothing."""
+    asked = {planned.check for planned in plan.checks if planned.units or (planned.require == "off" and not plan.scope)}
+    unmet = []
+    for quorum in policy.quorum:
+        there = sorted(whole.intersection(quorum.of))
+        if asked.intersection(quorum.of) and len(there) < quorum.least:
+            names = ", ".join(sorted(set(quorum.of)))
+            unmet.append(f"{len(there)} of {names} ran whole, the policy asks for {quorum.least}")
+    return unmet
 
 
 def _result(planned: PlannedCheck, unit: str, outcome: Outcome) -> tuple[CheckResult, Run | None]:
@@ -136,20 +165,6 @@ def _result(planned: PlannedCheck, unit: str, outcome: Outcome) -> tuple[CheckRe
             findings=len(found.findings),
         ),
         run,
-    )
-
-
-def _order(judged: Judged) -> tuple[object, ...]:
-    finding = judged.finding
-    place = finding.location
-    return (
-        _SHOWN.index(judged.disposition),
-        -finding.severity.rank,
-        finding.checks,
-        place.path if place else "",
-        place.line if place else 0,
-        finding.rule,
-        finding.id,
     )
 
 

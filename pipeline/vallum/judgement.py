@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, baseline, gather, mergebase, waivers
+from vallum import artifacts, baseline, gather, intelligence, mergebase, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
 from vallum.errors import UserError
 from vallum.gate import judge
+from vallum.intelligence import Intelligence
 from vallum.plan import Plan
 from vallum.policy import Facts
 from vallum.progress import say
@@ -45,8 +46,12 @@ def of_target(root: Path) -> Settings:
     return read
 
 
-def facts(made: Plan, config: Config, settings: Settings, changes: tuple[Notice, ...] = ()) -> Facts:
+def facts(
+    made: Plan, config: Config, settings: Settings, changes: tuple[Notice, ...] = (), *, root: Path | None = None
+) -> Facts:
     """What the judge must know beside the outcomes. `changes` are shown with the verdict.
+
+    EPSS and KEV are read where the target's `root` is given; they are large, and no mistake of a person's is in them.
 
     Raises UserError with file and line where a waiver or the baseline is wrong; so it is called before anything runs, too.
     """
@@ -57,6 +62,7 @@ def facts(made: Plan, config: Config, settings: Settings, changes: tuple[Notice,
         today=today,
         waivers=waivers.parse(waived, today, config.policy.max_waiver_days, checks) if waived is not None else (),
         baseline=_baseline(config, settings),
+        intelligence=intelligence.load(root, config.intelligence, today) if root else Intelligence(),
         services=config.services,
         changes=changes,
     )
@@ -95,7 +101,11 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
         for unit in planned.units
     }
     verdict = judge(
-        config.policy, made, outcomes, facts(made, config, mergebase.trusted(root).read, changes(made)), seconds=seconds
+        config.policy,
+        made,
+        outcomes,
+        facts(made, config, mergebase.trusted(root).read, changes(made), root=root),
+        seconds=seconds,
     )
     # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))

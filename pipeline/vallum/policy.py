@@ -7,16 +7,21 @@ more sighting can only make it worse, whatever waivers, baseline and thresholds 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
-from vallum import waivers
+from vallum import expressions, waivers
+from vallum.advisories.severity import score
 from vallum.baseline import Baseline
-from vallum.config import Policy
+from vallum.config import Policy, PolicyRule, Service
+from vallum.errors import UserError
 from vallum.finding import Finding
 from vallum.fingerprint import merge
+from vallum.intelligence import Intelligence, Source
+from vallum.outcome import Completed, Incomplete, Outcome, Run
 from vallum.severity import Severity
 from vallum.verdict import Compared, Disposition, Judged, Notice, Waived
 from vallum.waivers import Waiver
@@ -28,34 +33,47 @@ _WORST = (Disposition.BLOCKS, Disposition.WAIVED, Disposition.WARNS, Disposition
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What the judge must know beside the outcomes. The defaults let nothing through: on the last day every waiver has ended.
 
-    `changes` says which settings the change under judgement would alter.
+    `first_seen` is by identity; a baseline knows it too. `services` are those that the configuration describes. `changes`
+    says which settings the change under judgement would alter.
     """
 
     today: dt.date = dt.date.max
     waivers: tuple[Waiver, ...] = ()
     baseline: Baseline | None = None
+    intelligence: Intelligence = Intelligence()
+    first_seen: Mapping[str, dt.date] = {}
+    services: Mapping[str, Service] = {}
     changes: tuple[Notice, ...] = ()
 
 
 class Disposed(msgspec.Struct, frozen=True, kw_only=True):
-    """The findings, merged and disposed of; what rots among the waivers; and how the findings compare with the baseline."""
+    """The findings, merged and disposed of; what rots among the waivers; how the findings compare with the baseline; and how
+    many of them some marker in the source asks not to see."""
 
     judged: tuple[Judged, ...]
     notices: tuple[Notice, ...]
     compared: Compared | None
+    marked: int
 
 
 def dispose(
-    policy: Policy, facts: Facts, findings: Iterable[Finding], *, complete: Container[str], whole: bool
+    policy: Policy,
+    facts: Facts,
+    findings: Iterable[Finding],
+    *,
+    stages: Mapping[str, str],
+    complete: Container[str],
+    whole: bool,
 ) -> Disposed:
     """Dispose of all findings (sightings: not merged yet).
 
-    `complete` are the checks that ran whole now; `whole` says that all that was planned did, so that what is not found is
-    not there.
+    `stages` is the ring of each check. `complete` are the checks that ran whole now; `whole` says that all that was planned
+    did, so that what is not found is not there. Raises UserError for a rule that does not compile.
     """
     sightings: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         sightings[finding.id].append(finding)
+    judge = _Judge(policy, facts, stages, complete)
     fitting = waivers.index(facts.waivers)
     used: Counter[Waiver] = Counter()
     judged = []
@@ -64,7 +82,7 @@ def dispose(
         fits = [fitting(each) for each in seen]
         used.update({waiver for found in fits for waiver in found})
         marked = all(each.suppression is not None for each in seen)
-        verdicts = [_sighting(policy, facts, each, found, marked) for each, found in zip(seen, fits, strict=True)]
+        verdicts = [judge.sighting(each, found, marked) for each, found in zip(seen, fits, strict=True)]
         disposition, why, waived = min(verdicts, key=lambda item: (_WORST.index(item[0]), item[1]))
         state = facts.baseline.state(finding, complete) if facts.baseline else ""
         judged.append(Judged(finding, disposition, why, state, waived))
@@ -73,29 +91,189 @@ def dispose(
         judged=tuple(judged),
         notices=(*facts.changes, *notices),
         compared=_compared(facts.baseline, judged, complete) if facts.baseline else None,
+        marked=sum(any(each.suppression is not None for each in seen) for seen in sightings.values()),
     )
 
 
-def _sighting(
-    policy: Policy, facts: Facts, finding: Finding, fits: list[Waiver], marked: bool
-) -> tuple[Disposition, str, Waived | None]:
-    """One sighting. `marked`: all sightings of the finding carry a marker in the source."""
-    if marked and finding.suppression is not None and policy.suppressions == "count":
-        return Disposition.SUPPRESSED, f"{finding.suppression.by} in the source", None
-    waiver = waivers.best(fits, facts.today)
-    if waiver is not None:
-        waived = waiver.waived()
-        return Disposition.WAIVED, f"waived by {waived.owner} until {waived.until}: {waived.reason}", waived
-    blocks, clause = _threshold(policy, finding)
-    if blocks and policy.new_only and facts.baseline is not None and facts.baseline.no_worse(finding):
-        return Disposition.WARNS, f"policy: only new findings block; in the baseline {facts.baseline.name}", None
-    return Disposition.BLOCKS if blocks else Disposition.WARNS, clause, None
+def sufficient(policy: Policy, outcome: Outcome) -> Outcome:
+    """The outcome, Completed where its only gap is one of coverage and the policy's floor allows that.
+
+    Decided from the figures: the reason must be the sentence that says this very gap and no other, each unit must reach the
+    floor, and no database may be empty.
+    """
+    if policy.coverage_min >= 1 or not isinstance(outcome, Incomplete) or outcome.run is None:
+        return outcome
+    run = outcome.run
+    enough = run.coverage and all(
+        part.seen > 0 and part.expected > 0 and part.seen / part.expected >= policy.coverage_min
+        for part in run.coverage
+    )
+    if (
+        not enough
+        or any(database.records <= 0 for database in run.databases)
+        or not _only_coverage(outcome.reason, run)
+    ):
+        return outcome
+    lost = "; ".join(
+        f"{part.seen} of {part.expected} {part.unit}"
+        for part in run.coverage
+        if part.seen < part.expected or part.missed
+    )
+    note = f"counts as whole: {lost}, the policy's floor is {policy.coverage_min:g} ({outcome.reason})"
+    return Completed(msgspec.structs.replace(run, notes=(*run.notes, note)))
 
 
-def _threshold(policy: Policy, finding: Finding) -> tuple[bool, str]:
-    severity = finding.severity
-    blocks = policy.unknown == "block" if severity is Severity.UNKNOWN else severity in policy.block
-    return blocks, f"policy: {severity} {'blocks' if blocks else 'does not block'}"
+def _only_coverage(reason: str, run: Run) -> bool:
+    """Whether `reason` is what the runner or a check says of nothing but targets that were missed."""
+    total = sum(len(part.missed) for part in run.coverage)
+    for part in run.coverage:
+        first = part.missed[0] if part.missed else None
+        named = f": {first.target} ({first.why})" if first else ""
+        if part.seen < part.expected and reason == f"looked at {part.seen} of {part.expected} {part.unit}{named}":
+            return True
+        if first is None:
+            continue
+        gap = (
+            f" did not look at {part.expected - part.seen} of {part.expected} {part.unit}: {first.target}: {first.why}"
+        )
+        counted = tuple(f"{total} not {verb}: {first.target}: {first.why}"[:500] for verb in ("compared", "audited"))
+        if reason.endswith(gap) or reason in counted:
+            return True
+    return False
+
+
+def described(policy: Policy) -> dict[str, str]:
+    """The policy as the verdict keeps it: the thresholds, and whatever else is not as it is by default."""
+    shown = {
+        "block": ", ".join(policy.block) or "nothing",
+        "unknown": policy.unknown,
+        "suppressions": policy.suppressions,
+    }
+    usual = msgspec.to_builtins(Policy())
+    for key, value in msgspec.to_builtins(policy).items():
+        if key not in shown and value != usual[key]:
+            shown[key] = value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+    return shown
+
+
+def missing(policy: Policy, intelligence: Intelligence) -> tuple[str, ...]:
+    """Which rules ask for what is not known, in words: they cannot tell."""
+    sources: tuple[tuple[Source, str], ...] = (("kev", "finding.kev"), ("epss", "finding.epss"))
+    return tuple(
+        f"the policy's rule `{rule.name}` asks for {name}, and there is none: {why}"
+        for rule in policy.rule
+        for source, name in sources
+        if name in expressions.named(rule.when) and (why := intelligence.why_not(source))
+    )
+
+
+class _Judge:
+    """One policy and its facts, ready for many sightings."""
+
+    def __init__(self, policy: Policy, facts: Facts, stages: Mapping[str, str], complete: Container[str]) -> None:
+        self.policy, self.facts, self.stages, self.complete = policy, facts, stages, complete
+        self.rules = [(rule, _compiled(rule)) for rule in policy.rule]
+
+    def sighting(self, finding: Finding, fits: list[Waiver], marked: bool) -> tuple[Disposition, str, Waived | None]:
+        """One sighting. `marked`: all sightings of the finding carry a marker in the source."""
+        if marked and finding.suppression is not None and self.policy.suppressions == "count":
+            return Disposition.SUPPRESSED, f"{finding.suppression.by} in the source", None
+        waiver = waivers.best(fits, self.facts.today)
+        if waiver is not None:
+            waived = waiver.waived()
+            return Disposition.WAIVED, f"waived by {waived.owner} until {waived.until}: {waived.reason}", waived
+        disposition, why = self.unwaived(finding)
+        return disposition, why, None
+
+    def unwaived(self, finding: Finding) -> tuple[Disposition, str]:
+        """Rules that block, then the deadline for repair, then the thresholds and what may let through what they block."""
+        passes = ""
+        for rule, holds in self.rules:
+            try:
+                if not holds(self.values(finding)):
+                    continue
+            except expressions.CannotTell as error:
+                return Disposition.BLOCKS, f"policy: rule `{rule.name}` cannot tell: {error}"
+            if rule.action == "block":
+                return Disposition.BLOCKS, f"policy: rule `{rule.name}`: {rule.message}"
+            passes = passes or f"policy: rule `{rule.name}`: {rule.message}"
+        days, first = self.policy.sla.get(finding.severity), self.first_seen(finding)
+        if days is not None and first is not None and (self.facts.today - first).days > days:
+            return (
+                Disposition.BLOCKS,
+                f"policy: {finding.severity} is to be repaired within {days} days; seen since {first}",
+            )
+        blocks, clause = self.threshold(finding)
+        if blocks and passes:
+            return Disposition.WARNS, passes
+        known = self.facts.baseline
+        if blocks and self.policy.new_only and known is not None and known.no_worse(finding):
+            return Disposition.WARNS, f"policy: only new findings block; this is in the baseline {known.name}"
+        return Disposition.BLOCKS if blocks else Disposition.WARNS, clause
+
+    def threshold(self, finding: Finding) -> tuple[bool, str]:
+        """Whether its severity blocks, in its ring and in its service."""
+        severity = finding.severity
+        stage = next((self.stages[check] for check in finding.checks if check in self.stages), "")
+        tier = self.service(finding).tier
+        own = next((each.block for name, each in self.policy.stages.items() if name == stage), None)
+        added = next((each.block for name, each in self.policy.tiers.items() if name == tier), ())
+        general = severity in (self.policy.block if own is None else own)
+        if severity is Severity.UNKNOWN:
+            general = self.policy.unknown == "block"
+        where = f" in {stage}" if own is not None else ""
+        if not general and severity in added:
+            return True, f"policy: {severity} blocks in services of tier {tier}"
+        return general, f"policy: {severity} {'blocks' if general else 'does not block'}{where}"
+
+    def service(self, finding: Finding) -> Service:
+        """What the configuration says of the finding's service."""
+        return self.facts.services.get(finding.service, _UNDESCRIBED)
+
+    def first_seen(self, finding: Finding) -> dt.date | None:
+        """The first day that anybody knows of."""
+        known = self.facts.baseline.first_seen(finding.id) if self.facts.baseline else None
+        days = [day for day in (known, self.facts.first_seen.get(finding.id)) if day is not None]
+        return min(days, default=None)
+
+    def values(self, finding: Finding) -> dict[str, object]:
+        """What a rule may ask. A finding of which it is not proved that it is old is new."""
+        first = self.first_seen(finding)
+        service, intelligence = self.service(finding), self.facts.intelligence
+        baseline = self.facts.baseline
+        return {
+            "finding.severity": finding.severity.rank,
+            "finding.severity_known": finding.severity is not Severity.UNKNOWN,
+            "finding.check": finding.checks[0] if finding.checks else "",
+            "finding.stage": next((self.stages[check] for check in finding.checks if check in self.stages), ""),
+            "finding.rule": finding.rule,
+            "finding.aliases": list(finding.aliases),
+            "finding.cwe": list(finding.cwe),
+            "finding.path": finding.location.path if finding.location else "",
+            "finding.package": finding.package.name if finding.package else "",
+            "finding.service": finding.service,
+            "finding.confidence": finding.confidence,
+            "finding.dynamic": finding.operation is not None,
+            "finding.is_new": baseline is None or not baseline.no_worse(finding),
+            "finding.fix_available": bool(finding.package and finding.package.fixed),
+            "finding.age_days": max(0, (self.facts.today - first).days) if first else 0,
+            "finding.cvss": (score(finding.cvss) if finding.cvss else None) or 0.0,
+            "finding.epss": intelligence.probability(finding) or 0.0,
+            "finding.kev": intelligence.exploited(finding) is not None,
+            "service.tier": service.tier,
+            "service.exposure": service.exposure,
+        }
+
+
+_UNDESCRIBED = Service(path="")
+
+
+@functools.cache
+def _compiled(rule: PolicyRule) -> expressions.Condition:
+    try:
+        return expressions.compiled(rule.when)
+    except expressions.DoesNotCompile as error:
+        raise UserError(f"the policy's rule `{rule.name}`: {error.reason}", "see docs/policy.md") from None
 
 
 def _compared(baseline: Baseline, judged: list[Judged], complete: Container[str]) -> Compared:

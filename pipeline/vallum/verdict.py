@@ -62,6 +62,7 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
     """A finding and what the policy made of it; `why` names the clause.
 
     `state` against the baseline: new, unchanged, updated, or empty where there is none or it could not tell.
+    `urgency` says why it stands where it stands among those of its disposition (vallum.priority).
     """
 
     finding: Finding
@@ -69,6 +70,7 @@ class Judged(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str
     state: str = ""
     waiver: Waived | None = None
+    urgency: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -146,7 +148,7 @@ class ServiceVerdict(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dict=True):
-    """What `verdict.json` holds. `findings` are sorted: blocking first, then by severity, check, path and line.
+    """What `verdict.json` holds. `findings` are sorted: blocking first, then what an attacker would take first.
 
     `scope` is empty for all planned checks, else those that the person selected. `rules` maps `check/rule` to its Rule.
     `notices` change no verdict. `compared` is there where a baseline is.
