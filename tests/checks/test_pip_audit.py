@@ -128,7 +128,7 @@ def wheels(tmp_path) -> Path:
     """Packages of our own, to be used with no other index."""
     prepared()
     wheel(tmp_path / "wheels", "jinja2", "2.11.2")
-    wheel(tmp_path / "wheels", "vallum_test_topmost", "1.0", "Requires-Dist: jinja2<3\n")
+    wheel(tmp_path / "wheels", "vallum_test_topmost", "1.0", "Requires-Dist: jinja2==2.11.2\n")
     return tmp_path / "wheels"
 
 
@@ -148,16 +148,14 @@ def test_loose_requirements_are_resolved_first(make_tree, wheels):
     assert "resolved to 2 packages" in result.run.notes[0]
 
 
-def test_pyproject_with_groups_is_resolved(make_tree, wheels):
-    text = f"""[project]
+def test_pyproject_with_groups_is_resolved(make_tree, wheels, monkeypatch):
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))  # by the machine: the target's settings choose no versions
+    text = """[project]
 name = "x"
 version = "1"
 requires-python = ">=3.11"
 [dependency-groups]
 dev = ["vallum-test-topmost"]
-[tool.uv]
-no-index = true
-find-links = ["{wheels}"]
 """
     result = outcome(make_tree(SET | {"pyproject.toml": text}))
     assert isinstance(result, Completed), result
