@@ -53,6 +53,8 @@ def test_vallum_from_the_wheel_judges_another_repository(installed, make_tree):
     done = subprocess.run([installed], cwd=root, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 1, done.stderr
     assert json.loads((root / ".vallum" / "verdict.json").read_bytes())["status"] == "fail"
-    listed = subprocess.run([installed, "-l"], cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60)
+    listed = subprocess.run(
+        [installed, "-l"], cwd=root, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
     assert listed.returncode == 0
     assert "semgrep" in listed.stdout

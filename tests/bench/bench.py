@@ -39,9 +39,7 @@ def timed(argv: list[str], repeat: int = 3, cwd: Path | None = None) -> tuple[fl
 
 def peak(argv: list[str]) -> int:
     """Peak resident memory in MB of the largest process of our own that `argv` starts (itself included)."""
-    done = subprocess.run(
-        ["/usr/bin/env", "python3", "-c", PEAK, *argv], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["/usr/bin/env", "python3", "-c", PEAK, *argv], capture_output=True, text=True, check=False)
     return int(done.stdout.split()[-1]) // 1024
 
 
@@ -163,7 +161,9 @@ def outcomes(root: Path, findings: int, checks: int = 20) -> Path:
         )
         rules = tuple(Rule(f"R{n}", f"rule {n}", "what it looks for", "how to repair it") for n in range(200))
         run = Run(tool=Tool("t", "1"), coverage=(Coverage("files", 1, 1),), rules=rules, findings=found)
-        check = Check(f"check-{number}", Stage.SOURCE, "a check", lambda _t, _c: Planned(), lambda _c, run=run: Completed(run))
+        check = Check(
+            f"check-{number}", Stage.SOURCE, "a check", lambda _t, _c: Planned(), lambda _c, run=run: Completed(run)
+        )
         runner.run_unit(check, target, Config(), "bench")
         made.append(check)
     os.environ["VALLUM_RUN"] = "bench"
@@ -205,11 +205,9 @@ def static_only(config: Path, text: str) -> None:
     from vallum_checks import CHECKS
 
     off = "".join(
-        f'\n[checks.{check.id}]\nrequire = "off"\n'
-        for check in CHECKS
-        if check.stage in {Stage.STAGED, Stage.IMAGES}
+        f'\n[checks.{check.id}]\nrequire = "off"\n' for check in CHECKS if check.stage in {Stage.STAGED, Stage.IMAGES}
     )
-    kept = text.split("[environment]")[0]
+    kept = text.split("[environment]", maxsplit=1)[0]
     lines, skip = [], False
     for line in kept.splitlines():
         if line.startswith("["):
@@ -235,9 +233,14 @@ def tool_cpu(folder: Path) -> dict[str, float]:
         "print(json.dumps(spent))\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:3])}
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], env=env, capture_output=True, text=True, check=True
+    )
     spent: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    print("  " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in sorted(spent.items(), key=lambda i: -i[1]) if seconds))
+    print(
+        "  "
+        + ", ".join(f"{name} {seconds:.1f}" for name, seconds in sorted(spent.items(), key=lambda i: -i[1]) if seconds)
+    )
     return spent
 
 

@@ -10,8 +10,8 @@ import sys
 import time
 
 import pytest
-
 from tests.conftest import MAIN
+
 from vallum_checks import CHECKS
 
 

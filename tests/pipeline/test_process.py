@@ -119,7 +119,7 @@ def test_kill_9_of_the_parent_leaves_no_tool(tmp_path):
         "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
         "from vallum.process import run\n"
         "here = pathlib.Path(sys.argv[2])\n"
-        "inner = 'import os, time; open(\"pid\", \"w\").write(str(os.getpid())); time.sleep(60)'\n"
+        'inner = \'import os, time; open("pid", "w").write(str(os.getpid())); time.sleep(60)\'\n'
         "run([sys.executable, '-c', inner], cwd=here, deadline=60, stdout=here / 'o', stderr=here / 'e')\n"
     )
     pipeline = Path(__file__).resolve().parents[2] / "pipeline"

@@ -48,7 +48,7 @@ def test_every_lock_is_pinned_hashed_and_says_its_tool():
     assert len(locks) >= 5
     for lock in locks:
         text = lock.read_text()
-        assert text.startswith(f"# tool: "), lock.name
+        assert text.startswith("# tool: "), lock.name
         assert lock.with_suffix(".in").exists(), lock.name
         requirements = [line for line in text.splitlines() if line and not line.startswith((" ", "#", "\t"))]
         assert all("==" in line for line in requirements), lock.name

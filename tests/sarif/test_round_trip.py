@@ -158,5 +158,5 @@ def test_two_runs_are_refused() -> None:
 )
 def test_what_two_readers_could_read_differently_is_refused(data: bytes) -> None:
     assert data != GOOD
-    with pytest.raises(ValueError, match="byte for byte|contradicts|not a SARIF"):
+    with pytest.raises(ValueError, match=r"byte for byte|contradicts|not a SARIF"):
         read_run(data)
