@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, baseline, gather, intelligence, mergebase, waivers
+from vallum import artifacts, baseline, gather, history, intelligence, mergebase, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
 from vallum.errors import UserError
@@ -100,16 +100,16 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
         for planned in made.planned()
         for unit in planned.units
     }
-    verdict = judge(
-        config.policy,
-        made,
-        outcomes,
-        facts(made, config, mergebase.trusted(root).read, changes(made), root=root),
-        seconds=seconds,
-    )
+    seen, remarks = history.first_seen(root)
+    shown = (*changes(made), *(Notice(f"{artifacts.FOLDER}/history.sqlite", remark) for remark in remarks))
+    known = facts(made, config, mergebase.trusted(root).read, shown, root=root)
+    known = msgspec.structs.replace(known, first_seen=seen)
+    verdict = judge(config.policy, made, outcomes, known, seconds=seconds)
     # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))
     written = reports.write_all(verdict, root)
+    for remark in history.record(root, verdict):
+        say(f"  {remark}")
     problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
     page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)
     console.show(verdict, page, problems)

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import MAIN
+from tests.pipeline.test_cli import WEAK, only
 
 from vallum import history
 from vallum.finding import Finding
@@ -374,3 +375,26 @@ def test_the_command_shows_and_unites(tmp_path, vallum) -> None:
     assert done.returncode == 3
     assert "no history of ours" in done.stderr
     assert vallum("-C", str(root), "-s", "history", "--", "--marge", "x").returncode == 2
+
+
+def test_a_real_run_writes_it_and_the_policy_judges_by_the_age(make_tree, vallum) -> None:
+    policy = "[policy]\nblock = []\n[policy.sla]\nhigh = 10\n"
+    root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit", extra=policy)})
+    done = vallum("-C", str(root))
+    assert done.returncode == 0, done.stderr
+    found = states(root)
+    assert {check for _, check in found} == {"bandit"}
+    foreign("UPDATE sighting SET first = '2020-01-01T00:00:00Z'")(store.path_of(root))
+    done = vallum("-C", str(root))
+    assert done.returncode == 1, done.stderr
+    assert "is to be repaired within 10 days; seen since 2020-01-01" in (root / ".vallum" / "verdict.json").read_text()
+    # damaged: said, in the verdict too, and the run goes on with a new one
+    store.path_of(root).write_bytes(b"\0" * 9000)
+    done = vallum("-C", str(root))
+    assert done.returncode == 0, done.stderr
+    assert "the history was damaged and is set aside" in (root / ".vallum" / "verdict.json").read_text()
+    assert len(damaged(root)) == 1
+    assert set(states(root)) == set(found)
+    (root / "a.py").write_text("print('repaired')\n")
+    assert vallum("-C", str(root)).returncode == 0
+    assert all(entry.fixed and len(entry.to_fix) == 1 for entry in states(root).values())

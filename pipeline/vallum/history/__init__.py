@@ -108,7 +108,7 @@ def _record(connection: sqlite3.Connection, verdict: Verdict) -> None:
             events.append((*key, entry.since, "reopened"))
         if key not in seen and complete.get(key[1], False) and not entry.fixed and entry.last < at:
             events.append((*key, at, "fixed"))
-    for key in seen:
+    for key in sorted(seen):  # in the order of the table, which is quicker
         before = known.get(key)
         if complete.get(key[1], False) or (before is not None and not before.fixed):
             sightings.append((*key, at, at))
@@ -136,6 +136,10 @@ def _entries(connection: sqlite3.Connection) -> Iterator[Entry]:
     for finding, check, first, last in connection.execute(
         'SELECT finding, "check", first, last FROM sighting ORDER BY finding, "check"'
     ):
+        happened = events.get((finding, check))
+        if happened is None:
+            yield Entry(finding, check, first, last, "", first, 0, ())
+            continue
         since, fixed, reopened = first, "", 0
         to_fix: list[float] = []
         for at, kind in sorted(
