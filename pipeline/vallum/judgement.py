@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, baseline, gather, history, intelligence, mergebase, waivers
+from vallum import artifacts, baseline, gather, history, intelligence, mergebase, vex, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
 from vallum.errors import UserError
@@ -61,6 +61,7 @@ def facts(
     return Facts(
         today=today,
         waivers=waivers.parse(waived, today, config.policy.max_waiver_days, checks) if waived is not None else (),
+        statements=tuple(each for name in config.policy.vex for each in _statements(config, settings, name, today)),
         baseline=_baseline(config, settings),
         intelligence=intelligence.load(root, config.intelligence, today) if root else Intelligence(),
         services=config.services,
@@ -71,6 +72,13 @@ def facts(
 def changes(made: Plan) -> tuple[Notice, ...]:
     """What the change under judgement would do to the settings."""
     return tuple(Notice(note.file, note.text) for note in made.settings)
+
+
+def _statements(config: Config, settings: Settings, name: str, today: dt.date) -> tuple[vex.Statement, ...]:
+    data = settings(name)
+    if data is None:
+        raise UserError(f"the VEX file {name} does not exist", "it is named in [policy] vex")
+    return vex.parse(data, name, today, config.policy.max_waiver_days)
 
 
 def _baseline(config: Config, settings: Settings) -> Baseline | None:
@@ -124,7 +132,7 @@ def last_verdict(root: Path) -> Verdict:
         return msgspec.json.decode(artifacts.read(path), type=Verdict)
     except FileNotFoundError:
         raise UserError(f"there is no verdict in {root / artifacts.FOLDER}", "run `vallum` first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}", "run `vallum` again") from None
 
 

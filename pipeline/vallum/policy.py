@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Mapping
 
 import msgspec
 
-from vallum import expressions, waivers
+from vallum import expressions, vex, waivers
 from vallum.advisories.severity import score
 from vallum.baseline import Baseline
 from vallum.config import Policy, PolicyRule, Service
@@ -39,6 +39,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     today: dt.date = dt.date.max
     waivers: tuple[Waiver, ...] = ()
+    statements: tuple[vex.Statement, ...] = ()
     baseline: Baseline | None = None
     intelligence: Intelligence = Intelligence()
     first_seen: Mapping[str, dt.date] = {}
@@ -172,6 +173,7 @@ class _Judge:
 
     def __init__(self, policy: Policy, facts: Facts, stages: Mapping[str, str], complete: Container[str]) -> None:
         self.policy, self.facts, self.stages, self.complete = policy, facts, stages, complete
+        self.stated = vex.index(facts.statements)
         self.rules = [(rule, _compiled(rule)) for rule in policy.rule]
 
     def sighting(self, finding: Finding, fits: list[Waiver], marked: bool) -> tuple[Disposition, str, Waived | None]:
@@ -182,6 +184,11 @@ class _Judge:
         if waiver is not None:
             waived = waiver.waived()
             return Disposition.WAIVED, f"waived by {waived.owner} until {waived.until}: {waived.reason}", waived
+        statement = self.stated(finding, self.facts.today)
+        if statement is not None:
+            waived = statement.waived()
+            why = f"{waived.status}, says {waived.owner} in {waived.file}, until {waived.until}: {waived.reason}"
+            return Disposition.WAIVED, why, waived
         disposition, why = self.unwaived(finding)
         return disposition, why, None
 

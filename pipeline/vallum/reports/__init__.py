@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from vallum import artifacts
 from vallum.errors import Inconclusive
-from vallum.reports import findings, html, junit, markdown, sarif, sbom
+from vallum.reports import findings, html, junit, markdown, sarif, sbom, vex
 from vallum.verdict import Verdict
 
 FOLDER = "report"
@@ -25,6 +25,7 @@ REPORTS: dict[str, Report] = {
     "junit.xml": junit.render,
     "summary.md": markdown.render,
     "vallum.sarif": sarif.render,
+    "openvex.json": vex.render,
     "index.html": html.render,
     "sbom.cdx.json": sbom.render,
 }
@@ -63,6 +64,8 @@ def clear(folder: Path) -> None:
     for name in REPORTS:
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "vex.cdx.json").unlink()
     for numbered in folder.glob("vallum-*.sarif"):
         numbered.unlink()
     split = folder / sarif.FOLDER
