@@ -123,6 +123,13 @@ def lock(session):
 
 
 @nox.session(default=False)
+def fuzz(session):
+    """break the input of every reader; `-- --seconds 600`; what it finds is kept in tests/fuzz/corpus"""
+    session.install(*DEV)
+    session.run("python", "tests/fuzz/fuzz.py", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session):
     """what vallum costs beside its tools; prints ratios of one run (figures: docs/performance.md)"""
     session.install(*DEV)

@@ -125,7 +125,7 @@ def _read(file: Path, done: Finished) -> _Report:
         raise ended("bandit", done)
     try:
         return msgspec.json.decode(file.read_bytes(), type=_Report)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Inconclusive(f"bandit left no readable report: {error}", done.tail()) from None
 
 

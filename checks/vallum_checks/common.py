@@ -74,7 +74,7 @@ def decode(data: bytes, kind: type[T], name: str, done: Finished) -> T:
     """
     try:
         return msgspec.json.decode(data.decode("utf-8", "replace"), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Inconclusive(f"{name} left no readable report: {error}", done.tail()) from None
 
 

@@ -280,7 +280,7 @@ def _read(done: Finished, mirror: Mirror) -> _Report:
         raise Inconclusive(f"pip-audit ended with {done.exit_code}: {last}", done.tail())
     try:
         report = msgspec.json.decode(done.output(), type=_Report)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise Inconclusive(f"pip-audit left no report: {last}", done.tail()) from None
     if not report.dependencies:
         raise Inconclusive("pip-audit reports no dependency at all", done.tail())

@@ -232,7 +232,7 @@ def read(service: str, definition: Definition, report: Path, events: Path) -> Te
         said = msgspec.json.decode(artifacts.read(report, 64 << 20), type=_Report)
     except FileNotFoundError:
         tested.broken = "schemathesis wrote no report"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         tested.broken = f"its report cannot be read: {error}"[:300]
     else:
         _judge(service, definition, said, tested)
@@ -240,7 +240,7 @@ def read(service: str, definition: Definition, report: Path, events: Path) -> Te
         _read_events(service, definition, events, tested)
     except FileNotFoundError:
         tested.broken = tested.broken or "schemathesis wrote no events"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         tested.broken = tested.broken or f"its events cannot be read: {error}"[:300]
     return tested
 

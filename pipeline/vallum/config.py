@@ -322,7 +322,7 @@ def _read(root: Path) -> tuple[Path, str, dict[str, Any] | None]:
         try:
             text = path.read_text("utf-8")
             table: Any = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # TOML's own error, no UTF-8, a number of 5,000 digits
             if inner:
                 continue  # somebody else's file: pip-audit and the others say what is wrong with it
             raise UserError(f"{name}: {error}", "repair the TOML and run again") from None

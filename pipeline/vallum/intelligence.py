@@ -168,7 +168,7 @@ def read_kev(data: bytes) -> tuple[dict[str, Exploited], dt.date]:
     try:
         catalog = msgspec.json.decode(_unpack(data), type=_Catalog)
         date = dt.date.fromisoformat(catalog.date_released[:10])
-    except ValueError as error:  # msgspec's errors are among them
+    except (ValueError, RecursionError) as error:  # msgspec's errors are among them
         raise Inconclusive(f"it is no KEV catalogue: {error}") from None
     entries = {
         entry.cve: Exploited(entry.date_added, entry.due_date, entry.known_ransomware_campaign_use == "Known")
@@ -259,11 +259,15 @@ def _download(address: str) -> bytes:
     return b"".join(parts)
 
 
-def database_notes(findings: Iterable[Finding], intelligence: Intelligence) -> tuple[str, ...]:
-    """How many findings each source knows, for the report: a source that knows none of many CVEs looks like the wrong file."""
+def remarks(findings: Iterable[Finding], known: Intelligence, today: dt.date) -> tuple[str, ...]:
+    """What a reader of the verdict must know of the sources: problems, ages, and how many findings they know.
+
+    One that knows none of many CVEs may be the wrong file.
+    """
+    said = (*known.problems, *known.ages(today))
     named = [finding for finding in findings if cves(finding)]
-    if not named:
-        return ()
-    scored = sum(intelligence.probability(finding) is not None for finding in named)
-    listed = sum(intelligence.exploited(finding) is not None for finding in named)
-    return (f"of {len(named)} findings with a CVE, {scored} have an EPSS and {listed} are in CISA KEV",)
+    if not said or not named:
+        return said
+    scored = sum(known.probability(finding) is not None for finding in named)
+    listed = sum(known.exploited(finding) is not None for finding in named)
+    return (*said, f"of {len(named)} findings with a CVE, {scored} have an EPSS and {listed} are in CISA KEV")

@@ -133,7 +133,7 @@ def load(root: Path) -> Plan:
         made = msgspec.json.decode(artifacts.read(path(root), 16 << 20), type=Plan)
     except FileNotFoundError:
         raise UserError(f"there is no plan in {root / artifacts.FOLDER}", "run `vallum -s plan` first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path(root)} cannot be read: {error}", "delete it and run `vallum` again") from None
     settings = mergebase.trusted(root)
     if not settings.problem and settings.base != made.base:

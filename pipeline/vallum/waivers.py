@@ -8,10 +8,11 @@ finding blocks again.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -134,7 +135,7 @@ def parse(data: bytes, today: dt.date, max_days: int, checks: frozenset[str] = f
     try:
         text = data.decode("utf-8")
         entries = msgspec.convert(tomllib.loads(text), _File).waiver
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, another shape
         raise UserError(f"{FILE}: {error}", "the file holds only [[waiver]] tables") from None
     lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*waiver\s*\]\]", line)]
     lines += [0] * (len(entries) - len(lines))
@@ -166,6 +167,16 @@ def _waiver(entry: dict[str, Any], line: int, today: dt.date, max_days: int, che
     if waiver.match and waiver.match.check and checks and waiver.match.check not in checks:
         raise UserError(f"{where}: there is no check {waiver.match.check!r}", f"known: {', '.join(sorted(checks))}")
     return waiver
+
+
+def know_services(waivers: Iterable[Waiver], services: Collection[str]) -> None:
+    """UserError for a waiver of a service that is not there, with the nearest name that is."""
+    for waiver in waivers:
+        name = waiver.match.service if waiver.match else ""
+        if name and name not in services:
+            near = difflib.get_close_matches(name, sorted(services), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(services)) or 'none'}"
+            raise UserError(f"{FILE}:{waiver.line}: there is no service {name!r}", hint)
 
 
 def index(waivers: Iterable[Waiver]) -> Callable[[Finding], list[Waiver]]:

@@ -18,6 +18,8 @@ METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 MAX_BYTES = 16 << 20
 DEEPEST = 8
 """Nested schemas that are followed: a recursive schema must end."""
+MISSHAPEN = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What comes of a definition whose parts are of another kind than OpenAPI says: a list for a name, a number for an object."""
 _LATE = re.compile(r"log-?_?out|sign-?_?out|log-?_?off|revoke|shutdown", re.IGNORECASE)
 _PASSWORD = re.compile(r"^(password|passwd|pwd|secret|pin)$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{([^}]+)\}")
@@ -55,7 +57,10 @@ class Definition:
 
     def request(self, operation: Operation, known: Known, prefix: str | None = None) -> Request:
         """The operation with the definition's examples, defaults, or values that fit its schemas."""
-        return _Builder(self, operation, known).request(self.prefix if prefix is None else prefix)
+        try:
+            return _Builder(self, operation, known).request(self.prefix if prefix is None else prefix)
+        except MISSHAPEN as error:
+            raise misshapen(self.path, f"{operation.method} {operation.template}", error) from None
 
 
 def read(path: Path) -> Definition:
@@ -82,10 +87,22 @@ def read(path: Path) -> Definition:
     for template, value in paths.items():
         item = _follow(document, value)
         present = (method for method in METHODS if isinstance(item.get(method), dict))
-        operations += [_operation(document, str(template), method, item, lines) for method in present]
+        try:
+            operations += [_operation(document, str(template), method, item, lines) for method in present]
+        except MISSHAPEN as error:
+            raise misshapen(path, str(template), error) from None
     info = document.get("info")
     title = str(info.get("title", "")) if isinstance(info, dict) else ""
-    return Definition(path, title, _prefix(document), tuple(operations), document)
+    try:
+        return Definition(path, title, _prefix(document), tuple(operations), document)
+    except MISSHAPEN as error:
+        raise misshapen(path, "servers", error) from None
+
+
+def misshapen(path: Path, part: str, error: Exception) -> Inconclusive:
+    """The reason where `part` of the definition is not what OpenAPI says it is."""
+    said = f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()[:150]
+    return Inconclusive(f"{path.name}: {part[:150]} is not shaped as OpenAPI wants it ({said})")
 
 
 def _lines(node: Any) -> dict[tuple[str, str], int]:
@@ -175,15 +192,17 @@ def _follow(document: Mapping[str, Any], value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _merged(document: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+def _merged(document: Mapping[str, Any], schema: Any, depth: int = 0) -> dict[str, Any]:
     """The schema with its `allOf` parts in one, and the first of `oneOf` or `anyOf`."""
     schema = _follow(document, schema)
-    parts = [_merged(document, part) for part in schema.get("allOf") or []]
+    if depth > DEEPEST:
+        raise RecursionError("allOf that holds itself")
+    parts = [_merged(document, part, depth + 1) for part in schema.get("allOf") or []]
     for word in ("oneOf", "anyOf"):
         options = schema.get(word)
         if isinstance(options, list) and options:
             chosen = next((o for o in options if _follow(document, o).get("type") != "null"), options[0])
-            parts.append(_merged(document, chosen))
+            parts.append(_merged(document, chosen, depth + 1))
     if not parts:
         return dict(schema)
     merged: dict[str, Any] = {}

@@ -115,7 +115,7 @@ class Online:
                 answer = self._call(client, "POST", "/v1/querybatch", msgspec.json.encode(body))
                 try:
                     results = msgspec.json.decode(answer, type=_Batch, strict=True).results
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                     raise Inconclusive(
                         f"{self._address} answered something that is not the OSV contract: {error}"
                     ) from None

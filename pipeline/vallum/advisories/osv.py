@@ -86,7 +86,7 @@ def decode(data: bytes) -> Record:
     """Read one record. Raises ValueError with a sentence that says what is broken."""
     try:
         record = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     wrong = problem(record)
     if wrong:

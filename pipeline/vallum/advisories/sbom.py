@@ -54,7 +54,7 @@ def read(data: bytes) -> Bill:
     """Read CycloneDX JSON. Raises Inconclusive where it is none, or holds a package-url that cannot be parsed."""
     try:
         bom = msgspec.json.decode(data, type=_Bom, strict=True)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Inconclusive(f"the bill of materials is no CycloneDX JSON: {error}") from None
     if bom.bom_format != "CycloneDX":
         raise Inconclusive(f"the bill of materials is {bom.bom_format[:40]!r}, not CycloneDX")
@@ -75,7 +75,10 @@ def read(data: bytes) -> Bill:
 
 def _tool(metadata: dict[str, Any]) -> str:
     tools = metadata.get("tools")
-    first = (tools.get("components") or [{}])[0] if isinstance(tools, dict) else {}
+    components = tools.get("components") if isinstance(tools, dict) else None
+    first = components[0] if isinstance(components, list) and components else None
+    if not isinstance(first, dict):
+        return ""
     return f"{first.get('name', '')} {first.get('version', '')}".strip()
 
 
@@ -142,7 +145,7 @@ def merge(sboms: Sequence[bytes]) -> bytes:
 def _document(data: bytes) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Inconclusive(f"a bill of materials is no JSON: {error}") from None
     if document.get("bomFormat") != "CycloneDX":
         raise Inconclusive("a bill of materials is not CycloneDX")

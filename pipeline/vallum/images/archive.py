@@ -307,5 +307,5 @@ def _json(opener: Opener, name: str, kind: type[T], label: str) -> T:
 def _decode(data: bytes, kind: type[T], name: str, label: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Inconclusive(f"{name[:80]} in {label} cannot be read: {error}") from None

@@ -79,7 +79,7 @@ def npm(text: str) -> frozenset[tuple[str, str]]:
     """Name and version of every package that is installed under `node_modules` by a package-lock.json (versions 1 to 3)."""
     try:
         table = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ValueError(f"it is no JSON: {error}") from None
     found: set[tuple[str, str]] = set()
     packages = table.get("packages")

@@ -222,9 +222,9 @@ def _end(started: str, seconds: float) -> str:
     """Start plus duration, or nothing where the start is not ISO 8601."""
     try:
         begin = dt.datetime.fromisoformat(started)
-    except ValueError:
+        end = (begin + dt.timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
         return ""
-    end = (begin + dt.timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
     return end.replace("+00:00", "Z")
 
 
