@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import MAIN
 from tests.pipeline.test_cli import WEAK, only
 
@@ -213,6 +215,9 @@ def test_an_envelope_that_was_cut_or_changed_fails(signed) -> None:
     for data, said in (
         (whole[: len(whole) // 2], "no DSSE envelope"),
         (b"", "no DSSE envelope"),
+        (b"[" * 100_000, "no DSSE envelope"),
+        (b'{"payloadType":' + b"[" * 100_000, "no DSSE envelope"),
+        (b'{"more":' + b"[" * 100_000, "no DSSE envelope"),
         (json.dumps({**envelope, "payload": envelope["payload"][:-3]}).encode(), "no DSSE envelope"),
         (json.dumps({**envelope, "more": 1}).encode(), "no DSSE envelope"),
         (json.dumps({**envelope, "signatures": []}).encode(), "no signature"),
@@ -248,6 +253,8 @@ def test_a_payload_cannot_be_taken_for_another_type(signed) -> None:
     [
         b"{}",
         b"[]",
+        b'{"_type":' + b"[" * 100_000,
+        b'{"subject":[{"more":' + b"[" * 100_000,
         b'{"_type":"https://in-toto.io/Statement/v0.1"}',
     ],
 )
@@ -292,6 +299,30 @@ def test_a_statement_of_another_commit_fails(signed) -> None:
     assert done.returncode == 1
     assert "no checkout" in done.stderr
     assert verify(signed, "--commit", signed_commit).returncode == 0
+
+
+def test_a_verdict_of_another_commit_is_not_signed(signed) -> None:
+    root = signed / "target"
+    git(root, "commit", "-q", "--allow-empty", "-m", "two")
+    done = run("-C", root, "-s", "attest", "--", "--key", signed / "key.pem", cwd=signed)
+    assert done.returncode == 3
+    assert "run vallum again" in done.stderr
+
+
+@given(st.binary(max_size=200), st.integers(0, 2000))
+def test_nothing_but_our_signature_opens_an_envelope(signed_bytes, noise, cut) -> None:
+    data, public = signed_bytes
+    for tampered in (noise, data[:cut] + noise, data[:cut] + noise + data[cut + len(noise) :]):
+        try:
+            payload = dsse.open_sealed(tampered, public)
+        except dsse.Refused:
+            continue
+        assert payload == dsse.open_sealed(data, public)
+
+
+@pytest.fixture(scope="module")
+def signed_bytes(whole):
+    return (whole / "target" / ENVELOPE).read_bytes(), dsse.public_key(whole / "key.pem.pub")
 
 
 def test_the_root_may_lie_elsewhere(signed) -> None:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.pipeline.test_cli import only
 
 from vallum import intelligence
 from vallum.config import Feeds
@@ -237,9 +238,40 @@ def test_without_a_copy_an_unreachable_source_is_a_problem(tmp_path, feed) -> No
     assert "cannot be reached" in load(tmp_path, Feeds(epss="online"), TODAY, addresses=nobody).why_not("epss")
 
 
-def test_what_the_sources_know_is_counted() -> None:
-    known = Intelligence(epss={"CVE-2021-44228": 0.9})
+def test_ages_problems_and_what_the_sources_know_are_said() -> None:
+    known = Intelligence(epss={"CVE-2021-44228": 0.9}, epss_date=dt.date(2026, 11, 20), problems=("CISA KEV: gone",))
     found = [finding("CVE-2021-44228"), finding("PYSEC-1", "CVE-2020-1234"), finding("B608")]
-    assert intelligence.database_notes(found, known) == (
+    assert intelligence.remarks(found, known, TODAY) == (
+        "CISA KEV: gone",
+        "EPSS of 2026-11-20 (2 days old)",
         "of 2 findings with a CVE, 1 have an EPSS and 0 are in CISA KEV",
     )
+    assert intelligence.remarks(found, Intelligence(), TODAY) == ()
+
+
+RULE = """
+[intelligence]
+kev = "kev.json"
+[[policy.rule]]
+name = "exploited"
+when = "finding.kev"
+message = "somebody uses it already"
+"""
+
+
+@pytest.mark.slow
+def test_a_policy_that_asks_for_kev_is_incomplete_without_it_and_says_the_age_with_it(make_tree, vallum) -> None:
+    pytest.importorskip("cel_expr_python", reason="an older development environment: install tests/requirements.txt")
+    root = make_tree({"a.py": "print(1)\n", "vallum.toml": only("bandit", extra=RULE)})
+    done = vallum("-C", str(root))
+    assert done.returncode == 3, done.stderr
+    assert "CISA KEV: kev.json cannot be read: No such file or directory" in done.stderr
+    today = dt.datetime.now(dt.UTC).date()
+    (root / "kev.json").write_bytes(kev(dateReleased=f"{today - dt.timedelta(days=2)}T00:00:00Z"))
+    done = vallum("-C", str(root))
+    assert done.returncode == 0, done.stderr
+    assert "(2 days old)" in (root / ".vallum" / "verdict.json").read_text()
+    (root / "kev.json").write_bytes(kev(dateReleased=f"{today - dt.timedelta(days=15)}T00:00:00Z"))
+    done = vallum("-C", str(root))
+    assert done.returncode == 3, done.stderr
+    assert "15 days old; the limit is 14" in done.stderr

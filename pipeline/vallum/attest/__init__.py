@@ -59,12 +59,14 @@ def attest(root: Path, arguments: tuple[str, ...]) -> str:
         statement = evidence.state(root, now())
     except Refused as error:
         return _line(f"there is nothing to sign: {error}")
+    said, here = statement.predicate.evidence, commit_of(root)
+    if here != said.commit:
+        return f"the verdict is of commit {said.commit[:12] or 'unknown'}, checked out is {here[:12]}: run vallum again"
     out = options.out or root / ENVELOPE
     try:
         artifacts.write(out, dsse.seal(msgspec.json.encode(statement), key))
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}", "--out FILE") from None
-    said = statement.predicate.evidence
     say(f"{out}: the verdict {said.status.upper()} of run {said.run} and {len(statement.files())} files")
     say(f"  commit {said.commit or 'unknown'}; signed with the key {dsse.key_id(key.public_key())[:16]}")
     for unit in said.missing:

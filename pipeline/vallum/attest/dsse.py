@@ -7,7 +7,6 @@ payload is given back only after its signature was found good; nothing of it is 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import os
@@ -77,7 +76,7 @@ def open_sealed(data: bytes, key: PublicKey, payload_type: str = PAYLOAD_TYPE) -
         envelope = msgspec.json.decode(data, type=_Envelope)
         payload = base64.b64decode(envelope.payload, validate=True)
         signatures = [base64.b64decode(one.sig, validate=True) for one in envelope.signatures[:MAX_SIGNATURES]]
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, RecursionError) as error:  # binascii's and msgspec's errors are ValueErrors
         raise Refused(f"it is no DSSE envelope, or a damaged one: {error}") from None
     if envelope.payload_type != payload_type:
         raise Refused(f"its payload is {envelope.payload_type[:80]!r}, not {payload_type!r}")

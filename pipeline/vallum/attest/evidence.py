@@ -107,7 +107,7 @@ def decode(payload: bytes) -> Statement:
     """Read a signed payload. Raises Refused where it states something else than a verdict of ours."""
     try:
         statement = msgspec.json.decode(payload, type=Statement)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"what is signed is no statement of a vallum verdict: {error}") from None
     for said, wanted in ((statement.type_, STATEMENT), (statement.predicate_type, SUMMARY)):
         if said != wanted:
@@ -120,7 +120,7 @@ def state(root: Path, time: str) -> Statement:
     data = _bytes(root, VERDICT)
     try:
         verdict = msgspec.json.decode(data, type=Verdict)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{VERDICT} cannot be read: {error}") from None
     outcomes: list[Resource] = []
     missing: list[str] = []
@@ -194,7 +194,7 @@ def _outcome(root: Path, verdict: Verdict, result: CheckResult) -> list[Resource
     data = _bytes(root, f"{folder}/record.json")
     try:
         record = msgspec.json.decode(data, type=Record)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{folder}/record.json cannot be read: {error}") from None
     if record.run != verdict.run:
         return []
