@@ -17,7 +17,6 @@ from vallum.config import Config
 from vallum.errors import UserError
 from vallum.gate import judge
 from vallum.intelligence import Intelligence
-from vallum.outcome import NotApplicable
 from vallum.plan import Plan
 from vallum.policy import Facts
 from vallum.progress import say
@@ -58,10 +57,12 @@ def facts(
     """
     today = dt.datetime.now(dt.UTC).date()
     checks = frozenset(planned.check for planned in made.checks)
-    waived = settings(waivers.FILE)
+    data = settings(waivers.FILE)
+    waived = waivers.parse(data, today, config.policy.max_waiver_days, checks) if data is not None else ()
+    waivers.know_services(waived, made.services)
     return Facts(
         today=today,
-        waivers=waivers.parse(waived, today, config.policy.max_waiver_days, checks) if waived is not None else (),
+        waivers=waived,
         statements=tuple(each for name in config.policy.vex for each in _statements(config, settings, name, today)),
         baseline=_baseline(config, settings),
         intelligence=intelligence.load(root, config.intelligence, today) if root else Intelligence(),
@@ -112,15 +113,7 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
     seen, remarks = history.first_seen(root)
     shown = (*changes(made), *(Notice(f"{artifacts.FOLDER}/history.sqlite", remark) for remark in remarks))
     known = facts(made, config, mergebase.trusted(root).read, shown, root=root)
-    found = (
-        finding
-        for outcome in outcomes.values()
-        if not isinstance(outcome, NotApplicable) and outcome.run
-        for finding in outcome.run.findings
-    )
-    informed = intelligence.remarks(found, known.intelligence, known.today)
-    shown = (*shown, *(Notice("vallum.toml", f"intelligence: {remark}") for remark in informed))
-    known = msgspec.structs.replace(known, first_seen=seen, changes=shown)
+    known = msgspec.structs.replace(known, first_seen=seen)
     verdict = judge(config.policy, made, outcomes, known, seconds=seconds)
     # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))

@@ -61,11 +61,9 @@ def write_all(verdict: Verdict, root: Path) -> list[Written]:
 
 def clear(folder: Path) -> None:
     """Remove what an earlier run wrote there; what is not ours stays."""
-    for name in REPORTS:
-        with contextlib.suppress(FileNotFoundError):
+    for name in (*REPORTS, "vex.cdx.json"):
+        with contextlib.suppress(OSError):  # a folder in the way is said when the file cannot be written
             (folder / name).unlink()
-    with contextlib.suppress(FileNotFoundError):
-        (folder / "vex.cdx.json").unlink()
     for numbered in folder.glob("vallum-*.sarif"):
         numbered.unlink()
     split = folder / sarif.FOLDER
