@@ -17,6 +17,7 @@ from vallum.config import Config
 from vallum.errors import UserError
 from vallum.gate import judge
 from vallum.intelligence import Intelligence
+from vallum.outcome import NotApplicable
 from vallum.plan import Plan
 from vallum.policy import Facts
 from vallum.progress import say
@@ -113,7 +114,15 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
     seen, remarks = history.first_seen(root)
     shown = (*changes(made), *(Notice(f"{artifacts.FOLDER}/history.sqlite", remark) for remark in remarks))
     known = facts(made, config, mergebase.trusted(root).read, shown, root=root)
-    known = msgspec.structs.replace(known, first_seen=seen)
+    found = (
+        finding
+        for outcome in outcomes.values()
+        if not isinstance(outcome, NotApplicable) and outcome.run
+        for finding in outcome.run.findings
+    )
+    informed = intelligence.remarks(found, known.intelligence, known.today)
+    shown = (*shown, *(Notice("vallum.toml", f"intelligence: {remark}") for remark in informed))
+    known = msgspec.structs.replace(known, first_seen=seen, changes=shown)
     verdict = judge(config.policy, made, outcomes, known, seconds=seconds)
     # the verdict first: no report, slow or failing, can lose it
     artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))
