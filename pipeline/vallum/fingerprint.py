@@ -2,8 +2,9 @@
 
 - a dependency: alias set x package URL x service;
 - a dynamic finding: operation x parameter x CWE; never a host, port or token;
-- a source finding: CWE (the rule where there is none) x file x the line's text without its spacing, and an ordinal
-  among equal ones in that file.
+- a source finding: CWE (the rule where there is none) x file x the statement's tokens (vallum.context; in other languages
+  the line without its spacing), and an ordinal among equal ones in that file. A file that the change under judgement
+  moved keeps the path that it had at the merge base.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -31,7 +32,16 @@ def canonical_alias(rule: str, aliases: Iterable[str]) -> str:
     return min(names, key=lambda name: (not name.startswith("CVE-"), not name.startswith("GHSA-"), name))
 
 
-def _key(finding: Finding) -> tuple[str, ...]:
+Context = Callable[[Finding], str]
+"""Gives the context of a source finding, an empty one where only the excerpt is known."""
+_NOT_MOVED: Mapping[str, str] = {}
+
+
+def _no_context(_: Finding) -> str:
+    return ""
+
+
+def _key(finding: Finding, context: Context, renamed: Mapping[str, str]) -> tuple[str, ...]:
     if finding.package is not None:
         package = finding.package
         return ("package", canonical_alias(finding.rule, finding.aliases), package.purl, finding.service)
@@ -40,16 +50,22 @@ def _key(finding: Finding) -> tuple[str, ...]:
         operation = finding.operation
         return ("operation", finding.service, operation.method, operation.path, operation.parameter, weakness)
     if finding.location is not None:
-        return ("source", weakness, finding.location.path, _SPACE.sub("", finding.location.snippet))
+        path = renamed.get(finding.location.path, finding.location.path)
+        return ("source", weakness, path, context(finding) or _SPACE.sub("", finding.location.snippet))
     return ("message", weakness, finding.service, _SPACE.sub("", finding.message))
 
 
-def identify(findings: Iterable[Finding]) -> list[Finding]:
-    """The findings of one outcome with `id` set: 32 hexadecimal digits of SHA-256. Order matters only among equals."""
+def identify(
+    findings: Iterable[Finding], context: Context = _no_context, renamed: Mapping[str, str] = _NOT_MOVED
+) -> list[Finding]:
+    """The findings of one outcome with `id` set: 32 hexadecimal digits of SHA-256. Order matters only among equals.
+
+    `renamed` maps paths to those that identities are made of.
+    """
     seen: Counter[tuple[str, ...]] = Counter()
     identified = []
     for finding in findings:
-        key = _key(finding)
+        key = _key(finding, context, renamed)
         ordinal = seen[key]
         seen[key] += 1
         text = "\x1f".join((*key, str(ordinal)) if key[0] == "source" else key)

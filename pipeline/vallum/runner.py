@@ -15,11 +15,13 @@ import msgspec
 
 from vallum import artifacts, fingerprint
 from vallum.artifacts import outcome_folder
-from vallum.check import WHOLE, Check, Context
+from vallum.check import WHOLE, Check, Context, Stage
 from vallum.config import Config
+from vallum.context import Contexts
 from vallum.errors import Inconclusive, UserError
 from vallum.finding import Finding, Location
-from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run
+from vallum.masking import Masker
+from vallum.outcome import Completed, Incomplete, Missed, NotApplicable, Outcome, Run
 from vallum.plan import now
 from vallum.sarif import read_run, write_run
 from vallum.sarif.foreign import strict_json
@@ -127,10 +129,12 @@ def finish(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
 
 def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: str, seconds: float) -> Outcome:
     sarif = b""
+    masker = _masker(check, ctx, outcome)
+    outcome = _masked(outcome, masker)
     if isinstance(outcome, Completed | Incomplete) and outcome.run is not None:
         run = msgspec.structs.replace(
             outcome.run,
-            findings=tuple(_complete(check, ctx, outcome.run.findings)),
+            findings=tuple(_complete(check, ctx, outcome.run.findings, masker)),
             started=outcome.run.started or started,
             seconds=round(outcome.run.seconds or seconds, 3),
             argv=_portable(ctx, outcome.run.argv),
@@ -141,7 +145,9 @@ def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
         sarif = write_run(check.id, run, isinstance(outcome, Completed), reason)
         artifacts.write(ctx.folder / "result.sarif", sarif)
     if any(ctx.log):
-        artifacts.write(ctx.folder / "log.txt", "\n".join(ctx.log).encode("utf-8", "replace"))
+        artifacts.write(ctx.folder / "log.txt", masker.text("\n".join(ctx.log)).encode("utf-8", "replace"))
+    if check.stage is Stage.SOURCE:
+        shutil.rmtree(ctx.raw, ignore_errors=True)  # what tools say of source quotes it, secrets and all
     record = Record(
         run=run_id,
         check=check.id,
@@ -234,7 +240,35 @@ def _without_findings(outcome: Outcome) -> Outcome:
     return Completed(run) if isinstance(outcome, Completed) else Incomplete(outcome.reason, run)
 
 
-def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...]) -> list[Finding]:
+def _masker(check: Check, ctx: Context, outcome: Outcome) -> Masker:
+    """For checks of the source: knows the secrets of the files that their findings quote, and of environment files."""
+    if check.stage is not Stage.SOURCE or isinstance(outcome, NotApplicable):
+        return Masker(())
+    paths = {path for path in ctx.target.files if Path(path).name.startswith(".env")}
+    if outcome.run is not None:
+        paths |= {finding.location.path for finding in outcome.run.findings if finding.location is not None}
+    return Masker(_text(ctx.target, path) or "" for path in sorted(paths))
+
+
+def _masked(outcome: Outcome, masker: Masker) -> Outcome:
+    """The outcome's own words without secrets; its findings are masked when they are completed."""
+    if isinstance(outcome, NotApplicable):
+        return outcome
+    run = outcome.run
+    if run is not None:
+        coverage = tuple(
+            msgspec.structs.replace(
+                part, missed=tuple(Missed(missed.target, masker.text(missed.why)) for missed in part.missed)
+            )
+            for part in run.coverage
+        )
+        run = msgspec.structs.replace(run, coverage=coverage, notes=tuple(masker.text(note) for note in run.notes))
+    if isinstance(outcome, Incomplete):
+        return Incomplete(masker.text(outcome.reason), run)
+    return Completed(run) if run is not None else outcome
+
+
+def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...], masker: Masker) -> list[Finding]:
     """Set service, excerpt, identity and origin; mask secrets. Each file is read once."""
     lines: dict[str, list[str]] = {}
     completed = []
@@ -246,24 +280,34 @@ def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...]) -> list
         service = finding.service or (ctx.unit if ctx.unit != WHOLE else "")
         if not service and location is not None:
             service = ctx.target.service_of(location.path)
-        completed.append(
-            fingerprint.mask(
-                msgspec.structs.replace(
-                    finding, location=location, service=service, checks=finding.checks or (check.id,)
-                )
-            )
+        finding = msgspec.structs.replace(  # noqa: PLW2901 - the same finding, made whole
+            finding, location=location, service=service, checks=finding.checks or (check.id,)
         )
-    return fingerprint.identify(completed)
+        if check.stage is Stage.SOURCE:
+            secret = not fingerprint.SECRET_CWES.isdisjoint(finding.cwe)
+            finding = masker.finding(finding, secret=secret)  # noqa: PLW2901
+        completed.append(fingerprint.mask(finding))
+    contexts = Contexts(lambda path: _text(ctx.target, path))
+
+    def context(finding: Finding) -> str:
+        place = finding.location
+        secret = not fingerprint.SECRET_CWES.isdisjoint(finding.cwe)
+        return contexts.of(place.path, place.line, place.column, masked=secret) if place is not None else ""
+
+    return fingerprint.identify(completed, context, ctx.target.renamed)
+
+
+def _text(target: Target, path: str) -> str | None:
+    try:
+        return artifacts.read(target.root / target.relative(path), 16 << 20).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return None
 
 
 def _line(target: Target, cache: dict[str, list[str]], location: Location) -> str:
     if location.path not in cache:
         if len(cache) > 256:
             cache.clear()
-        try:
-            path = target.root / target.relative(location.path)
-            cache[location.path] = artifacts.read(path, 16 << 20).decode("utf-8", "replace").splitlines()
-        except (OSError, ValueError):
-            cache[location.path] = []
+        cache[location.path] = (_text(target, location.path) or "").splitlines()
     lines = cache[location.path]
     return lines[location.line - 1].strip()[:MAX_SNIPPET] if 0 < location.line <= len(lines) else ""

@@ -1,0 +1,265 @@
+"""The statement that a finding stands in, as its tokens: what stays the same when lines move, are joined, split or requoted.
+
+For Python and for languages with C's tokens. A lexer of a few lines, no parser: it need not understand a statement, only
+cut every formatting of it at the same places. Where a formatter changes tokens (trailing commas, quotes, parentheses that
+only group) they are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple
+
+PYTHON = (".py", ".pyw", ".pyi")
+C_LIKE = (
+    *(".js", ".jsx", ".cjs", ".mjs", ".ts", ".tsx", ".mts", ".cts", ".go", ".java", ".kt", ".kts", ".cs", ".scala"),
+    *(".rs", ".swift", ".c", ".h", ".cc", ".cpp", ".hpp", ".php"),
+)
+LONG = 200
+"""Tokens. Of a longer statement (a table of settings) only the part that the finding stands in counts, so that it keeps its
+identity when a neighbour changes."""
+MAX_DEPTH = 20
+"""Brackets in brackets that are looked into for the part of a long statement."""
+KEPT_FILES = 64
+_LINE_STRINGS = r"""(?:"(?:[^"\\\n]|\\.)*(?:"|(?=\n)|\Z)|'(?:[^'\\\n]|\\.)*(?:'|(?=\n)|\Z))"""
+# What is never closed runs to the end: a lexer that went back would take quadratic time on hostile text.
+_PY_TOKEN = re.compile(
+    r"""(?P<string>[rRbBuUfFtT]{0,2}(?:\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\Z)|"""
+    + _LINE_STRINGS
+    + r"""))
+    |(?P<skip>\#[^\n]*|\\\r?\n|[^\S\n]+)|(?P<newline>\n)|(?P<word>\w+(?:\.\d\w*)?)
+    |(?P<sign>->|:=|\*\*|//|[<>=!+*/%&|^@-]=|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_C_TOKEN = re.compile(
+    r"""(?P<string>"""
+    + _LINE_STRINGS
+    + r"""|`(?:[^`\\]|\\.)*(?:`|\Z))
+    |(?P<skip>//[^\n]*|/\*.*?(?:\*/|\Z)|[^\S\n]+)|(?P<newline>\n)|(?P<word>[\w$]+(?:\.\d\w*)?)
+    |(?P<sign>=>|->|::|\?\.|&&|\|\||[=!<>+*/%&|^:-]=+|\+\+|--|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_OPEN, _CLOSE = "([{", ")]}"
+_BLOCKS = frozenset(
+    (
+        *("if", "elif", "else", "for", "while", "with", "def", "class", "try", "except", "finally", "async", "match"),
+        "case",
+    )
+)
+_WORDS_BEFORE_GROUPS = frozenset(
+    (
+        *(
+            "return",
+            "in",
+            "not",
+            "and",
+            "or",
+            "if",
+            "is",
+            "lambda",
+            "yield",
+            "await",
+            "assert",
+            "del",
+            "raise",
+            "except",
+        ),
+        *("with", "while", "for", "elif", "else", "case", "typeof", "new", "throw", "import", "from", "async", "of"),
+        *("instanceof", "print"),
+    )
+)
+_GOES_ON = re.compile(r"[.,?:=+*/%&|^<>(\[!~-]|&&|\|\|$")
+
+
+class Token(NamedTuple):
+    """One token and where it starts; line and column count from 1."""
+
+    line: int
+    column: int
+    text: str
+    kind: str
+
+
+def statements(text: str, path: str) -> list[list[Token]]:
+    """The statements of a file, in order; none for a language that is not known here."""
+    name = path.lower()
+    if name.endswith(PYTHON):
+        return _python(_tokens(text, _PY_TOKEN))
+    if name.endswith(C_LIKE):
+        return _c_like(_tokens(text, _C_TOKEN))
+    return []
+
+
+def _tokens(text: str, pattern: re.Pattern[str]) -> list[Token]:
+    tokens = []
+    line, start = 1, 0
+    for found in pattern.finditer(text):
+        kind = found.lastgroup or ""
+        if kind != "skip":
+            tokens.append(Token(line, found.start() - start + 1, found[0], kind))
+        breaks = found[0].count("\n")
+        if breaks:
+            line += breaks
+            start = found.start() + found[0].rindex("\n") + 1
+    return tokens
+
+
+def _python(tokens: list[Token]) -> list[list[Token]]:
+    """Ended by a line's end or `;` outside brackets, and by the colon that opens a block."""
+    cut: list[list[Token]] = [[]]
+    depth = lambdas = 0
+    for token in tokens:
+        text = token.text
+        if token.kind == "newline":
+            if depth == 0:
+                cut.append([])
+            continue
+        if token.kind == "sign":
+            depth = max(0, depth + (text in _OPEN) - (text in _CLOSE))
+        elif text == "lambda":
+            lambdas += depth == 0
+        if depth == 0 and token.kind == "sign" and text in {";", ":"}:
+            if text == ":" and lambdas:
+                lambdas -= 1
+            elif text == ";" or (cut[-1] and cut[-1][0].text in _BLOCKS):
+                cut.append([])
+                continue
+        cut[-1].append(token)
+    return [part for part in cut if part]
+
+
+def _c_like(tokens: list[Token]) -> list[list[Token]]:
+    """Ended by `;`, `{`, `}`, and by a line's end outside brackets where neither side of it says that it goes on."""
+    cut: list[list[Token]] = [[]]
+    depths = [0]
+    for number, token in enumerate(tokens):
+        text = token.text
+        if token.kind == "newline":
+            following = next((each.text for each in tokens[number + 1 : number + 40] if each.kind != "newline"), "")
+            last = cut[-1][-1].text if cut[-1] else ""
+            if (
+                depths[-1] == 0
+                and last
+                and not (_GOES_ON.match(last) or (following and _GOES_ON.match(following) and following != "("))
+            ):
+                cut.append([])
+            continue
+        if token.kind == "sign" and text in "{};":
+            if text == "{":
+                depths.append(0)
+            elif text == "}" and len(depths) > 1:
+                depths.pop()
+            cut.append([])
+            continue
+        if token.kind == "sign":
+            depths[-1] = max(0, depths[-1] + (text in "([") - (text in ")]"))
+        cut[-1].append(token)
+    return [part for part in cut if part]
+
+
+def normal(tokens: list[Token]) -> list[Token]:
+    """Without what formatters add and take away."""
+    kept: list[Token] = []
+    grouping: list[bool] = []
+    for token in tokens:
+        text = token.text
+        if token.kind == "string":
+            token = token._replace(text=_requoted(text))  # noqa: PLW2901 - the same token in another dress
+        elif token.kind == "sign" and text in _CLOSE:
+            if kept and kept[-1].text == ",":
+                kept.pop()
+            if text == ")" and grouping and grouping.pop():
+                continue
+        elif token.kind == "sign" and text == "(":
+            before = kept[-1] if kept else None
+            called = before is not None and (
+                (before.kind == "word" and before.text not in _WORDS_BEFORE_GROUPS) or before.text in {")", "]"}
+            )
+            grouping.append(not called)
+            if not called:
+                continue
+        kept.append(token)
+    while kept and kept[-1].text == ",":
+        kept.pop()
+    return kept
+
+
+def _requoted(text: str) -> str:
+    prefix = text[: len(text) - len(text.lstrip("rRbBuUfFtT"))]
+    rest = text[len(prefix) :]
+    size = 3 if rest[:3] in {'"""', "'''"} and len(rest) >= 6 else 1
+    body = rest[size:-size].replace("\\'", "'").replace('\\"', '"')
+    return f'{prefix.lower().replace("u", "")}"{body}"'
+
+
+def _narrowed(tokens: list[Token], at: int) -> list[Token]:
+    """The element (between commas of the same brackets) that holds token number `at`, or what stands outside all brackets."""
+    depths, depth = [], 0
+    for token in tokens:
+        closing = token.kind == "sign" and token.text in _CLOSE
+        depth -= closing
+        depths.append(depth)
+        depth += token.kind == "sign" and token.text in _OPEN
+    lowest = min(depths, default=0)
+    if not tokens or depths[at] <= lowest:
+        return [token for token, deep in zip(tokens, depths, strict=True) if deep <= lowest]
+    level = lowest + 1
+    first = last = at
+    while first > 0 and not (
+        depths[first - 1] < level or (depths[first - 1] == level and tokens[first - 1].text == ",")
+    ):
+        first -= 1
+    while last + 1 < len(tokens) and not (
+        depths[last + 1] < level or (depths[last + 1] == level and tokens[last + 1].text == ",")
+    ):
+        last += 1
+    return tokens[first : last + 1]
+
+
+class Contexts:
+    """Contexts of findings; each file is read and cut once. `read` gives a file's text, None where it cannot be read."""
+
+    def __init__(self, read: Callable[[str], str | None]) -> None:
+        self._read = read
+        self._files: dict[str, tuple[list[tuple[int, int]], list[list[Token]]]] = {}
+
+    def of(self, path: str, line: int, column: int = 0, *, masked: bool = False) -> str:
+        """The statement at that place of the file in its normal form; empty where there is none, or the language is not known.
+
+        `masked` leaves no more of a longer text in quotes than its last four characters.
+        """
+        if path not in self._files:
+            if len(self._files) >= KEPT_FILES:
+                self._files.clear()
+            cut = statements(self._read(path) or "", path) if path.lower().endswith((*PYTHON, *C_LIKE)) else []
+            self._files[path] = ([(part[0].line, part[0].column) for part in cut], cut)
+        starts, cut = self._files[path]
+        # several statements on a line: the one that holds the column, else the first of them that starts there
+        place = bisect_right(starts, (line, column or 1))
+        if place < len(starts) and starts[place][0] == line and (place == 0 or cut[place - 1][-1].line < line):
+            place += 1
+        if place == 0 or not line:
+            return ""
+        part = cut[place - 1]
+        if part[-1].line + part[-1].text.count("\n") < line:
+            return ""  # a comment or an empty line after it
+        tokens = normal(part)
+        if len(tokens) > LONG:
+            at = next(
+                (n for n, token in enumerate(tokens) if (token.line, token.column) >= (line, column)), len(tokens) - 1
+            )
+            for _ in range(MAX_DEPTH):
+                kept = _narrowed(tokens, at)
+                if len(kept) == len(tokens):
+                    break
+                at = kept.index(tokens[at]) if tokens[at] in kept else 0
+                tokens = kept
+                if len(tokens) <= LONG:
+                    break
+        return " ".join(_mask(token) if masked else token.text for token in tokens)
+
+
+def _mask(token: Token) -> str:
+    return f'"…{token.text[-5:-1]}"' if token.kind == "string" and len(token.text) > 6 else token.text
