@@ -302,22 +302,31 @@ def test_merging_refuses_what_is_no_history_and_keeps_ours(tmp_path) -> None:
 
 WRITER = """
 import sys
-sys.path[:0] = [{pipeline!r}, {tests!r}]
+sys.path[:0] = {roots!r}
 from pathlib import Path
-from tests.pipeline.test_history import verdict
 from vallum import history
+from vallum.finding import Finding
+from vallum.severity import Severity
+from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 root, number, runs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+check = CheckResult(check="a", stage="source", unit="_", status="completed", require="required")
 print("ready", flush=True)
 for day in range(runs):
-    seen = {{f"{{number}}-{{day % 7}}-{{n}}": ("a",) for n in range(300)}}
-    notes = history.record(root, verdict(day, seen, run=f"{{number}}-{{day}}"))
+    seen = [Finding(rule="r", severity=Severity.HIGH, message="m", id=f"{{number}}-{{day % 7}}-{{n}}", checks=("a",)) for n in range(300)]
+    verdict = Verdict(
+        status=Status.FAIL, target="t", run=f"{{number}}-{{day}}", vallum="1", checks=(check,),
+        started=f"2026-{{day // 28 % 12 + 1:02}}-{{day % 28 + 1:02}}T12:00:00Z",
+        findings=tuple(Judged(each, Disposition.BLOCKS, "policy") for each in seen),
+    )
+    notes = history.record(root, verdict)
     if notes:
         sys.exit(str(notes))
 """
 
 
 def writer(root: Path, number: int, runs: int) -> subprocess.Popen[str]:
-    code = WRITER.format(pipeline=str(MAIN.parents[1]), tests=str(MAIN.parents[2]))
+    top = MAIN.parents[2]
+    code = WRITER.format(roots=[str(top / "pipeline")])
     argv = [sys.executable, "-c", code, str(root), str(number), str(runs)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -327,11 +336,14 @@ def test_kill_9_at_random_moments_leaves_whole_runs_only(tmp_path) -> None:
     chance = random.Random(4)
     for attempt in range(20):
         child = writer(tmp_path, attempt, 10_000)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0, 0.25))
-        os.kill(child.pid, signal.SIGKILL)
-        child.communicate()
+        try:
+            assert child.stdout is not None
+            said = child.stdout.readline()
+            time.sleep(chance.uniform(0, 0.25))
+        finally:
+            os.kill(child.pid, signal.SIGKILL)
+            _, errors = child.communicate()
+        assert said == "ready\n", errors
         assert child.returncode == -signal.SIGKILL
         found, notes = history.entries(tmp_path)
         assert notes == ()
@@ -352,9 +364,8 @@ def test_kill_9_at_random_moments_leaves_whole_runs_only(tmp_path) -> None:
 @pytest.mark.slow
 def test_many_writers_lose_nothing(tmp_path) -> None:
     children = [writer(tmp_path, number, 6) for number in range(4)]
-    for child in children:
-        _, errors = child.communicate(timeout=120)
-        assert child.returncode == 0, errors
+    ended = [(child.communicate(timeout=120)[1], child.returncode) for child in children]
+    assert [errors for errors, code in ended if code != 0] == []
     assert len(dump(tmp_path)[0]) == 24
     assert damaged(tmp_path) == []
 
