@@ -70,7 +70,8 @@ def demo(session):
 def tests(session):
     """all tests: real tools, real servers, real files"""
     session.install(*DEV)
-    session.run("python", "-m", "pytest", *session.posargs)
+    # one worker a core, a file on one worker: its fixtures (a ZAP, a wheel, an installed tool) are made once
+    session.run("python", "-m", "pytest", "--numprocesses", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session(default=False)
