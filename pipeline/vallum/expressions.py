@@ -63,7 +63,7 @@ class CannotTell(Exception):
 
 
 def compiled(condition: str) -> Condition:
-    """The condition as a function of values by name (all of VARIABLES). Raises DoesNotCompile; the function CannotTell."""
+    """The condition as a function of the values that it names. Raises DoesNotCompile, and the function CannotTell."""
     from cel_expr_python import cel
 
     if len(condition) > LONGEST:
@@ -84,9 +84,12 @@ def compiled(condition: str) -> Condition:
     if expression.return_type() != cel.Type.BOOL:
         raise DoesNotCompile(1, f"it gives {expression.return_type().name()}, and must be true or false")
 
+    bare = _STRING.sub('""', condition)
+    constants = {name: rank for name, rank in CONSTANTS.items() if name in bare}
+
     def holds(values: Mapping[str, Any]) -> bool:
         try:
-            answer = expression.eval(data={**values, **CONSTANTS}).value()
+            answer = expression.eval(data={**values, **constants}).value()
         except (RuntimeError, ValueError, TypeError) as error:
             raise CannotTell(str(error)[:200]) from None
         if not isinstance(answer, bool):

@@ -71,11 +71,15 @@ class Intelligence(msgspec.Struct, frozen=True, kw_only=True):
 
     def exploited(self, finding: Finding) -> Exploited | None:
         """The KEV entry of the finding's vulnerability, under any of its names; of several the first listed."""
+        if not self.kev:
+            return None
         found = [self.kev[cve] for cve in cves(finding) if cve in self.kev]
         return min(found, key=lambda entry: (entry.added, entry.due, entry.ransomware), default=None)
 
     def probability(self, finding: Finding) -> float | None:
         """The EPSS of the finding's vulnerability, under any of its names the highest; None: it has none."""
+        if not self.epss:
+            return None
         return max((self.epss[cve] for cve in cves(finding) if cve in self.epss), default=None)
 
     def ages(self, today: dt.date) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import msgspec
 
@@ -78,13 +78,16 @@ def dispose(
     fitting = waivers.index(facts.waivers)
     used: Counter[Waiver] = Counter()
     judged = []
-    for finding in merge(each for seen in sightings.values() for each in seen):
-        seen = sightings[finding.id]
-        fits = [fitting(each) for each in seen]
-        used.update({waiver for found in fits for waiver in found})
+    for seen in sightings.values():
+        finding = merge(seen)[0] if len(seen) > 1 else seen[0]
+        fits = [fitting(each) for each in seen] if facts.waivers else [[]] * len(seen)
+        if any(fits):
+            used.update({waiver for found in fits for waiver in found})
         marked = all(each.suppression is not None for each in seen)
         verdicts = [judge.sighting(each, found, marked) for each, found in zip(seen, fits, strict=True)]
-        disposition, why, waived = min(verdicts, key=lambda item: (_WORST.index(item[0]), item[1]))
+        if len(verdicts) > 1:
+            verdicts.sort(key=lambda item: (_WORST.index(item[0]), item[1]))
+        disposition, why, waived = verdicts[0]
         state = facts.baseline.state(finding, complete) if facts.baseline else ""
         judged.append(Judged(finding, disposition, why, state, waived))
     notices = waivers.notices(facts.waivers, used, facts.today, sure=whole)
@@ -175,16 +178,20 @@ class _Judge:
         self.policy, self.facts, self.stages, self.complete = policy, facts, stages, complete
         self.stated = vex.index(facts.statements)
         self.rules = [(rule, _compiled(rule)) for rule in policy.rule]
+        names = {name for rule in policy.rule for name in expressions.named(rule.when)}
+        self.asked = [(name, getter) for name, getter in _VALUES.items() if name in names]
+        self.own: Mapping[str, tuple[Severity, ...]] = {name: each.block for name, each in policy.stages.items()}
+        self.added: Mapping[str, tuple[Severity, ...]] = {name: each.block for name, each in policy.tiers.items()}
 
     def sighting(self, finding: Finding, fits: list[Waiver], marked: bool) -> tuple[Disposition, str, Waived | None]:
         """One sighting. `marked`: all sightings of the finding carry a marker in the source."""
         if marked and finding.suppression is not None and self.policy.suppressions == "count":
             return Disposition.SUPPRESSED, f"{finding.suppression.by} in the source", None
-        waiver = waivers.best(fits, self.facts.today)
+        waiver = waivers.best(fits, self.facts.today) if fits else None
         if waiver is not None:
             waived = waiver.waived()
             return Disposition.WAIVED, f"waived by {waived.owner} until {waived.until}: {waived.reason}", waived
-        statement = self.stated(finding, self.facts.today)
+        statement = self.stated(finding, self.facts.today) if self.facts.statements else None
         if statement is not None:
             waived = statement.waived()
             why = f"{waived.status}, says {waived.owner} in {waived.file}, until {waived.until}: {waived.reason}"
@@ -195,16 +202,18 @@ class _Judge:
     def unwaived(self, finding: Finding) -> tuple[Disposition, str]:
         """Rules that block, then the deadline for repair, then the thresholds and what may let through what they block."""
         passes = ""
+        values = self.values(finding) if self.rules else {}
         for rule, holds in self.rules:
             try:
-                if not holds(self.values(finding)):
+                if not holds(values):
                     continue
             except expressions.CannotTell as error:
                 return Disposition.BLOCKS, f"policy: rule `{rule.name}` cannot tell: {error}"
             if rule.action == "block":
                 return Disposition.BLOCKS, f"policy: rule `{rule.name}`: {rule.message}"
             passes = passes or f"policy: rule `{rule.name}`: {rule.message}"
-        days, first = self.policy.sla.get(finding.severity), self.first_seen(finding)
+        days = self.policy.sla.get(finding.severity)
+        first = self.first_seen(finding) if days is not None else None
         if days is not None and first is not None and (self.facts.today - first).days > days:
             return (
                 Disposition.BLOCKS,
@@ -221,10 +230,10 @@ class _Judge:
     def threshold(self, finding: Finding) -> tuple[bool, str]:
         """Whether its severity blocks, in its ring and in its service."""
         severity = finding.severity
-        stage = next((self.stages[check] for check in finding.checks if check in self.stages), "")
-        tier = self.service(finding).tier
-        own = next((each.block for name, each in self.policy.stages.items() if name == stage), None)
-        added = next((each.block for name, each in self.policy.tiers.items() if name == tier), ())
+        stage = self.stage(finding) if self.own else ""
+        own = self.own.get(stage)
+        tier = self.service(finding).tier if self.added else ""
+        added = self.added.get(tier, ())
         general = severity in (self.policy.block if own is None else own)
         if severity is Severity.UNKNOWN:
             general = self.policy.unknown == "block"
@@ -244,34 +253,47 @@ class _Judge:
         return min(days, default=None)
 
     def values(self, finding: Finding) -> dict[str, object]:
-        """What a rule may ask. A finding of which it is not proved that it is old is new."""
-        first = self.first_seen(finding)
-        service, intelligence = self.service(finding), self.facts.intelligence
+        """What the rules ask of it, and no more: most of the time goes into handing values over to CEL."""
+        return {name: getter(self, finding) for name, getter in self.asked}
+
+    def is_new(self, finding: Finding) -> bool:
+        """Of which it is not proved that it is old, as bad as now."""
         baseline = self.facts.baseline
-        return {
-            "finding.severity": finding.severity.rank,
-            "finding.severity_known": finding.severity is not Severity.UNKNOWN,
-            "finding.check": finding.checks[0] if finding.checks else "",
-            "finding.stage": next((self.stages[check] for check in finding.checks if check in self.stages), ""),
-            "finding.rule": finding.rule,
-            "finding.aliases": list(finding.aliases),
-            "finding.cwe": list(finding.cwe),
-            "finding.path": finding.location.path if finding.location else "",
-            "finding.package": finding.package.name if finding.package else "",
-            "finding.service": finding.service,
-            "finding.confidence": finding.confidence,
-            "finding.dynamic": finding.operation is not None,
-            "finding.is_new": baseline is None or not baseline.no_worse(finding),
-            "finding.fix_available": bool(finding.package and finding.package.fixed),
-            "finding.age_days": max(0, (self.facts.today - first).days) if first else 0,
-            "finding.cvss": (score(finding.cvss) if finding.cvss else None) or 0.0,
-            "finding.epss": intelligence.probability(finding) or 0.0,
-            "finding.kev": intelligence.exploited(finding) is not None,
-            "service.tier": service.tier,
-            "service.exposure": service.exposure,
-        }
+        return baseline is None or not baseline.no_worse(finding)
+
+    def age(self, finding: Finding) -> int:
+        """Days since anybody first saw it."""
+        first = self.first_seen(finding)
+        return max(0, (self.facts.today - first).days) if first else 0
+
+    def stage(self, finding: Finding) -> str:
+        """The ring of the check that saw it."""
+        return next((self.stages[check] for check in finding.checks if check in self.stages), "")
 
 
+_VALUES: Mapping[str, Callable[[_Judge, Finding], object]] = {
+    "finding.severity": lambda _, finding: finding.severity.rank,
+    "finding.severity_known": lambda _, finding: finding.severity is not Severity.UNKNOWN,
+    "finding.check": lambda _, finding: finding.checks[0] if finding.checks else "",
+    "finding.stage": lambda judge, finding: judge.stage(finding),
+    "finding.rule": lambda _, finding: finding.rule,
+    "finding.aliases": lambda _, finding: list(finding.aliases),
+    "finding.cwe": lambda _, finding: list(finding.cwe),
+    "finding.path": lambda _, finding: finding.location.path if finding.location else "",
+    "finding.package": lambda _, finding: finding.package.name if finding.package else "",
+    "finding.service": lambda _, finding: finding.service,
+    "finding.confidence": lambda _, finding: finding.confidence,
+    "finding.dynamic": lambda _, finding: finding.operation is not None,
+    "finding.is_new": lambda judge, finding: judge.is_new(finding),
+    "finding.fix_available": lambda _, finding: bool(finding.package and finding.package.fixed),
+    "finding.age_days": lambda judge, finding: judge.age(finding),
+    "finding.cvss": lambda _, finding: (score(finding.cvss) if finding.cvss else None) or 0.0,
+    "finding.epss": lambda judge, finding: judge.facts.intelligence.probability(finding) or 0.0,
+    "finding.kev": lambda judge, finding: judge.facts.intelligence.exploited(finding) is not None,
+    "service.tier": lambda judge, finding: judge.service(finding).tier,
+    "service.exposure": lambda judge, finding: judge.service(finding).exposure,
+}
+"""How each variable of vallum.expressions is found out."""
 _UNDESCRIBED = Service(path="")
 
 

@@ -30,6 +30,7 @@ SHORTEST = 8
 """Digits of an identity that a waiver must name at least."""
 BROAD = 25
 """A pattern that lets through more findings than this is called too broad."""
+_WILD = frozenset("*?[")
 NAMED_PATTERNS = frozenset({"rule", "path", "package"})
 """A pattern without one of these speaks of a whole check or service."""
 
@@ -180,18 +181,29 @@ def know_services(waivers: Iterable[Waiver], services: Collection[str]) -> None:
 
 
 def index(waivers: Iterable[Waiver]) -> Callable[[Finding], list[Waiver]]:
-    """A function from a finding to the waivers that speak of it, in the file's order. By identity it is a look-up."""
+    """A function from a finding to the waivers that speak of it. A look-up where they name an identity, rule or package."""
     by_id: defaultdict[str, list[Waiver]] = defaultdict(list)
-    patterns: list[Waiver] = []
+    by_rule: defaultdict[str, list[Waiver]] = defaultdict(list)
+    by_package: defaultdict[str, list[Waiver]] = defaultdict(list)
+    others: list[Waiver] = []
     for waiver in waivers:
+        pattern = waiver.match or Match()
         if waiver.id:
             by_id[waiver.id[:SHORTEST]].append(waiver)
+        elif pattern.rule and not _WILD.intersection(pattern.rule):
+            by_rule[pattern.rule].append(waiver)
+        elif pattern.package and not _WILD.intersection(pattern.package):
+            by_package[pattern.package].append(waiver)
         else:
-            patterns.append(waiver)
+            others.append(waiver)
 
     def fitting(finding: Finding) -> list[Waiver]:
-        found = [waiver for waiver in by_id.get(finding.id[:SHORTEST], ()) if waiver.fits(finding)]
-        return [*found, *(waiver for waiver in patterns if waiver.fits(finding))]
+        near = [*by_id.get(finding.id[:SHORTEST], ()), *others]
+        if by_rule:
+            near += [each for name in {finding.rule, *finding.aliases} for each in by_rule.get(name, ())]
+        if by_package and finding.package is not None:
+            near += by_package.get(finding.package.name, ())
+        return [waiver for waiver in near if waiver.fits(finding)]
 
     return fitting
 
