@@ -17,10 +17,11 @@ from vallum import priority
 from vallum.baseline import complete
 from vallum.check import WHOLE
 from vallum.config import Policy
+from vallum.coverage import sufficient
 from vallum.finding import Finding, Rule
 from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run, Tool
 from vallum.plan import Plan, PlannedCheck
-from vallum.policy import Facts, described, dispose, missing, sufficient
+from vallum.policy import Facts, described, dispose, missing
 from vallum.severity import Severity
 from vallum.verdict import (
     CheckResult,

@@ -6,12 +6,15 @@ import datetime as dt
 import json
 import tomllib
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.pipeline.test_cli import WEAK, only, verdict
 
 from vallum import waivers
 from vallum.errors import UserError
-from vallum.finding import Finding, Location
+from vallum.finding import Finding, Location, Package
 from vallum.severity import Severity
 from vallum.waivers import Match, Waiver
 
@@ -104,6 +107,35 @@ def test_of_several_the_last_to_end_holds_and_none_after_its_day():
 )
 def test_all_that_a_pattern_names_must_fit(match, fits):
     assert bool(waivers.index((waiver(match=match),))(found())) == fits
+
+
+words = st.sampled_from(["", "B602", "B6*", "B?02", "*", "CVE-1", "flask", "fla*", "old/*", "bandit"])
+some_waivers = st.lists(
+    st.one_of(
+        st.builds(
+            lambda m, line: waiver(line, match=m),
+            st.builds(Match, rule=words, path=words, package=words, check=words),
+            st.integers(1, 99),
+        ),
+        st.builds(
+            lambda id_, line: waiver(line, id=id_),
+            st.sampled_from(["01234567", "0123456789ab", "deadbeef"]),
+            st.integers(1, 99),
+        ),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.line,
+)
+
+
+@given(some_waivers, st.booleans(), st.sampled_from([(), ("CVE-1",), ("B602", "CVE-1")]))
+def test_looking_up_finds_what_looking_through_finds(given_waivers, packaged, aliases):
+    package = Package("flask", "1", "pkg:pypi/flask@1") if packaged else None
+    finding = msgspec.structs.replace(found(), package=package, aliases=aliases)
+    through = {each for each in given_waivers if each.fits(finding)}
+    looked_up = waivers.index(given_waivers)(finding)
+    assert set(looked_up) == through
+    assert len(looked_up) == len(through)
 
 
 def test_what_rots_is_said_with_its_line():
