@@ -1,6 +1,6 @@
 """What vallum costs beside its tools: `nox -s bench`. Ratios of one run on one machine; never asserted in a test.
 
-Sections (name some to run only these): list, bandit, judge, static, advisories=ZIP.
+Sections (name some to run only these): list, bandit, judge (--large: to 1,000,000), static, kill (200 times).
 """
 
 from __future__ import annotations
@@ -96,13 +96,14 @@ def bench_bandit() -> None:
 
 
 JUDGE = """
-import resource, sys, time
+import gc, resource, sys, time
+gc.disable()  # as vallum.judgement does
 from pathlib import Path
 from vallum import gather, plan, reports, runner
 from vallum.gate import judge
 from vallum.config import Config
 root = Path(sys.argv[1])
-began = time.perf_counter()
+began, cpu = time.perf_counter(), time.process_time()
 made = plan.load(root)
 outcomes = {(p.check, u): runner.read(root, p.check, u, made.run) for p in made.planned() for u in p.units}
 read = time.perf_counter() - began
@@ -113,7 +114,7 @@ total = time.perf_counter() - began
 bad = [w for w in written if w.error and "sbom" not in str(w.path)]
 assert not bad, bad
 print(len(verdict.findings), round(read, 2), round(judged, 2), round(total - read - judged, 2), round(total, 2),
-      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+      round(time.process_time() - cpu, 2), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
@@ -128,8 +129,8 @@ def bench_judge() -> None:
             done = subprocess.run(
                 [sys.executable, "-c", JUDGE, str(folder)], env=env, capture_output=True, text=True, check=True
             )
-        count, read, judged, reported, total, memory = done.stdout.split()
-        print(f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s, {memory} MB")
+        count, read, judged, reported, total, cpu, memory = done.stdout.split()
+        print(f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s ({cpu} s CPU), {memory} MB")
 
 
 def outcomes(root: Path, findings: int, checks: int = 20) -> Path:
@@ -244,7 +245,15 @@ def tool_cpu(folder: Path) -> dict[str, float]:
     return spent
 
 
-SECTIONS = {"list": bench_list, "bandit": bench_bandit, "judge": bench_judge, "static": bench_static}
+def bench_kill() -> None:
+    """200 runs killed at random moments: what was met. Asserts that none ends green and that nothing half-written is read."""
+    from kill import strike
+
+    with tempfile.TemporaryDirectory() as temporary:
+        print(f"kill -9, 200 times: {dict(strike(Path(temporary), 200, int(os.environ.get('SEED', '1'))))}")
+
+
+SECTIONS = {"list": bench_list, "bandit": bench_bandit, "judge": bench_judge, "static": bench_static, "kill": bench_kill}
 
 
 def main() -> None:
