@@ -8,6 +8,7 @@ cannot take a service out whose folder is still there. Where the base cannot be 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -42,6 +43,7 @@ NAMED = (
     ("intelligence", "epss"),
     ("intelligence", "kev"),
     ("baseline", "file"),
+    ("policy", "vex"),
     ("checks", "*", "options", "rules"),
 )
 """Keys of the configuration whose values may name files of the target that decide what is found."""
@@ -122,12 +124,15 @@ class Trusted:
         if not self.base and not self.problem:
             return own, own
         with tempfile.TemporaryDirectory(prefix="vallum-base-") as name:
+            # as deep as in the repository, so that a file beside the target is found as well
+            folder = Path(name) / (self.repository.prefix if self.repository else "")
             for path in (config.FILE, PYPROJECT):
                 data = self.files.get(path)
                 if data is not None:
-                    (Path(name) / path).write_bytes(data)
+                    artifacts.write(folder / path, data)
+                    _put_organisation(self, data, folder)
             try:
-                base = read(Path(name))
+                base = read(folder)
             except UserError as error:
                 raise UserError(f"at the base, {error.message}", error.hint) from None
         base = _still_there(_from_base(self, base), self.root)
@@ -194,6 +199,9 @@ def _revisions(event_path: str, base_ref: str) -> list[str]:
 
 def _read(root: Path, repository: Repository, base: str, fork: str, head: str) -> Trusted:
     """Settings are those of the base as it stands; what the change touched is told by the merge base."""
+    if repository.entries(head, [artifacts.FOLDER]):
+        problem = f"files in {artifacts.FOLDER}/ are committed: vallum believes what it wrote there itself"
+        return Trusted(root, base, fork, head, problem=problem)
     entries = repository.entries(base, SETTINGS)
     files = {path: _content(repository, path, entry) for path, entry in entries.items()}
     before = entries if fork == base else repository.entries(fork, SETTINGS)
@@ -211,6 +219,33 @@ def _read(root: Path, repository: Repository, base: str, fork: str, head: str) -
     if config.FILE not in files and _tool_table(files.get(PYPROJECT)) is None:
         notes.append(Note(config.FILE, "the base has no settings: the strict defaults judge this change"))
     return Trusted(root, base, fork, head, tuple(changed), tuple(notes), "", repository, files)
+
+
+def _put_organisation(settings: Trusted, data: bytes, folder: Path) -> None:
+    """The organisation's file that these settings name, as the base has it, to where they look for it."""
+    table: Any = _table(data)
+    for key in ("tool", "vallum"):
+        table = table.get(key, table) if isinstance(table, dict) else table
+    for key in ("organisation", "file"):
+        table = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(table, str) or settings.repository is None or Path(table).is_absolute():
+        return
+    path = os.path.normpath(settings.repository.prefix + table)
+    if path.startswith(".."):
+        raise UserError(
+            f"[organisation] file: {table} lies outside the repository", "a pinned `url` can be had anywhere"
+        )
+    whole = dataclasses.replace(settings.repository, prefix="")
+    entry = whole.entries(settings.base, [path]).get(path)
+    if entry is not None:
+        artifacts.write(Path(os.path.normpath(folder / table)), _content(whole, path, entry))
+
+
+def _table(data: bytes) -> object:
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return None
 
 
 def _word(before: Entry | None, now: Path) -> str:
@@ -329,7 +364,7 @@ def _from_base(settings: Trusted, base: Config) -> Config:
                 return value
             keys = list(value) if path[0] == "*" else [path[0]] if path[0] in value else []
             return value | {key: replace(value[key], path[1:]) for key in keys}
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [replace(one, ()) for one in value]
         return _place(settings, value) if isinstance(value, str) else value
 

@@ -87,6 +87,8 @@ class Checkout:
     def commit(self, files: Mapping[str, str | None] | None = None) -> str:
         self.write(files or {})
         self.git("add", "-A", "-f")
+        if not any(name.startswith(".vallum/") for name in files or {}):
+            self.git("rm", "-r", "-q", "--cached", "--ignore-unmatch", ".vallum")
         self.git("commit", "-q", "--allow-empty", "-m", "change")
         return self.git("rev-parse", "HEAD")
 
@@ -242,7 +244,7 @@ def test_a_removed_and_an_added_advisory(checkout: Checkout) -> None:
 def test_a_planted_copy_of_the_base_s_rules_is_replaced(checkout: Checkout) -> None:
     checkout.commit({"rules/own.yaml": "rules: []\n"})
     (rules,) = checkout.config().settings("semgrep").options["rules"]
-    checkout.commit({rules: "rules: []\n"})
+    checkout.write({rules: "rules: []\n"})
     (again,) = checkout.config().settings("semgrep").options["rules"]
     assert (checkout.root / again).read_text("utf-8") == RULES
 
@@ -635,3 +637,25 @@ def test_a_waiver_of_the_change_does_not_count_yet(checkout: Checkout, vallum: V
     assert "after merging" in notice["text"]
     checkout.git("checkout", "-q", "-B", "main")
     assert vallum("--base", "main", *arguments).returncode == 0  # it has been merged
+
+
+def test_the_organisation_s_file_and_vex_are_those_of_the_base(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "mono")
+    org = "[organisation]\nallow = ['policy.vex']\n[policy]\nblock = ['critical', 'high', 'medium']\n"
+    settings = "[organisation]\nfile = '../org.toml'\n[policy]\nvex = ['own.vex.json']\n"
+    checkout.commit({"teams/org.toml": org, "teams/shop/vallum.toml": settings, "teams/shop/own.vex.json": "{}"})
+    checkout.git("checkout", "-q", "-b", "change")
+    checkout.commit(
+        {
+            "teams/org.toml": "[organisation]\nallow = ['policy.vex']\n[policy]\nblock = []\n",
+            "teams/shop/own.vex.json": '{"weaker": 1}',
+        }
+    )
+    config = checkout.config(at="teams/shop")
+    assert Severity.MEDIUM in config.policy.block
+    assert (checkout.root / "teams/shop" / config.policy.vex[0]).read_text("utf-8") == "{}"
+
+
+def test_what_vallum_believes_cannot_be_committed(checkout: Checkout) -> None:
+    checkout.commit({".vallum/history.sqlite": "planted"})
+    assert ".vallum/" in checkout.trusted().problem
