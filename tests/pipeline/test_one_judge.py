@@ -129,6 +129,8 @@ def hold_together(root, done, stdout_commands: bool = False) -> Verdict:
         id_: (str(each.finding.severity), each.disposition is Disposition.BLOCKS) for id_, each in by_id.items()
     }
     assert sum(int(suite.get("errors")) for suite in rest) == incomplete
+    assert sum(int(suite.get("failures")) for suite in rest) == blocked
+    assert sum(int(suite.get("tests")) for suite in rest) == len(by_id) + len(verdict.checks)
     # SARIF: what is there, and what is said to be left out, is all of the checks that ran whole
     whole = {check.check for check in verdict.checks} - {c.check for c in verdict.checks if c.status == "incomplete"}
     results, left_out = {}, Counter()
@@ -182,11 +184,15 @@ def test_a_weak_tree(make_tree, vallum):
 
 
 @pytest.mark.parametrize(
-    ("files", "status"), [(CLEAN, Status.PASS), (CLEAN | BROKEN, Status.INCOMPLETE)], ids=["pass", "incomplete"]
+    ("files", "status"),
+    [(CLEAN, Status.PASS), (CLEAN | BROKEN, Status.INCOMPLETE), (WEAK, Status.FAIL)],
+    ids=["pass", "incomplete", "fail"],
 )
-def test_a_tree_with_nothing_to_block(make_tree, vallum, files, status):
+def test_each_verdict(make_tree, vallum, files, status):
     root = make_tree({**files, "vallum.toml": only("bandit")})
     assert hold_together(root, vallum("-C", str(root))).status is status
+    uploaded = (root / ".vallum" / "report" / "vallum.sarif").read_text()
+    assert ('"disposition":"blocks"' in uploaded) == (status is Status.FAIL)
 
 
 def test_a_report_that_cannot_be_written_loses_neither_the_verdict_nor_the_exit_code(make_tree, vallum):
