@@ -7,6 +7,7 @@ case carries the verdict, so that a red verdict is red here too, whatever its re
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from vallum.finding import Finding
 from vallum.reports import text
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 
+_MARKUP = re.compile('[&<>"\\n\\r\\t]')
 MESSAGE = 300
 """Characters of a message attribute; the whole message is in the element's text."""
 
@@ -63,7 +65,7 @@ def _suite(
     seconds = sum(result.seconds for result in results)
     started = min((result.started for result in results if result.started), default="")
     yield _open(check, len(results) + len(findings), failures, errors, skipped, seconds, started)
-    label = f"vallum.{stage}.{check}" if stage else f"vallum.{check}"
+    label = _attribute(f"vallum.{stage}.{check}" if stage else f"vallum.{check}")
     for result in results:
         name = "whole target" if result.unit == text.WHOLE else result.unit
         yield _case(label, name, result.seconds)
@@ -75,7 +77,7 @@ def _suite(
     for judged in findings:
         finding = judged.finding
         name = f"{finding.severity} {finding.rule} {text.where(finding)} {finding.id[:12]}"
-        yield _case(label, text.line(name), 0.0)
+        yield _case(label, name, 0.0)
         body = _body(verdict, judged)
         if judged.disposition is Disposition.BLOCKS:
             yield _element("failure", finding.message, finding.severity, body)
@@ -116,17 +118,20 @@ def _open(name: str, tests: int, failures: int, errors: int, skipped: int, secon
 
 
 def _case(label: str, name: str, seconds: float) -> str:
-    return f'<testcase classname={_attribute(label)} name={_attribute(name)} time="{seconds:.3f}">'
+    """`label` is an attribute already: it is the same for a whole suite."""
+    return f'<testcase classname={label} name={_attribute(name)} time="{seconds:.3f}">'
 
 
 def _element(tag: str, message: str, kind: str, body: str) -> str:
-    short = _attribute(text.line(message, MESSAGE))
+    short = _attribute(message, MESSAGE)
     return f"<{tag} message={short} type={_attribute(kind)}>{_content(body)}</{tag}>"
 
 
-def _attribute(value: str) -> str:
-    return quoteattr(text.line(value))
+def _attribute(value: str, limit: int = 0) -> str:
+    value = text.line(value, limit)
+    return quoteattr(value) if _MARKUP.search(value) else f'"{value}"'
 
 
 def _content(value: str) -> str:
-    return escape(text.plain(value))
+    value = text.plain(value)
+    return escape(value) if _MARKUP.search(value) else value

@@ -27,7 +27,6 @@ _CONTROL = re.compile(
     "\ud800-\udfff\ufffe\uffff"  # lone surrogates, and what XML 1.0 forbids
     "\U000e0000-\U000e007f]"  # invisible tag characters
 )
-_SPACE = re.compile(r"\s+")
 
 
 def plain(text: str) -> str:
@@ -39,7 +38,7 @@ def plain(text: str) -> str:
 
 def line(text: str, limit: int = 0) -> str:
     """`plain` on one line, cut to `limit` characters with an ellipsis (0: not cut)."""
-    text = _SPACE.sub(" ", plain(text)).strip()
+    text = " ".join(plain(text).split())
     return text[: limit - 1].rstrip() + "…" if limit and len(text) > limit else text
 
 

@@ -106,7 +106,7 @@ def _paths() -> Callable[[str], str]:
     def path(uri: str) -> str:
         found = seen.get(uri)
         if found is None:
-            found = seen[uri] = unquote(uri, errors="surrogateescape")
+            found = seen[uri] = unquote(uri, errors="surrogateescape") if "%" in uri else uri
         return found
 
     return path
