@@ -14,7 +14,11 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_every_nox_session_named_exists():
     listed = subprocess.run(
-        [sys.executable, "-m", "nox", "--script-mode", "none", "-l"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "nox", "--script-mode", "none", "-l"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     named = set(re.findall(r"nox -s (\w+)", README))
     assert {"demo", "tests"} <= named

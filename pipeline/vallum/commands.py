@@ -52,7 +52,10 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
     artifacts.folder(root)
     with locked(root / artifacts.FOLDER / "lock", f"another vallum is at work on {root}"):
         began = time.monotonic()
-        for name in (judgement.FILE, "plan.json"):  # if we are killed, no earlier run's pass must lie there as this one's
+        for name in (
+            judgement.FILE,
+            "plan.json",
+        ):  # if we are killed, no earlier run's pass must lie there as this one's
             (root / artifacts.FOLDER / name).unlink(missing_ok=True)
         plan_command(root, selected)
         made = plan.load(root)

@@ -32,8 +32,12 @@ _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.*?)(?:-----END|\Z)
 _ADDRESS = re.compile(r"://[^\s:/@\"']{0,200}:([^\s@/\"']{3,200})@")
 _COMMAND = re.compile(r"(?:\s-u|--user)[\s=]*[\"']?[\w.-]+:([^\s\"']{4,200})|\bmysql\w* [^\n]{0,80}-p([^\s\"']{4,200})")
 _HEADER = re.compile(r"(?i)\b(?:basic|bearer|token)\s+([\w+/.=-]{12,500})")
-_NAMES = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|(?:api|access|auth|private|signing|encryption)[_-]?key)"
-_QUOTED = re.compile(rf"(?i){_NAMES}[\w-]{{0,40}}[\"'\]]*\s*(?:[:=]+|,|\bvalue:)\s*[brfu]{{0,2}}[\"']([^\"'\n]{{4,500}})[\"']")
+_NAMES = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|(?:api|access|auth|private|signing|encryption)[_-]?key)"
+)
+_QUOTED = re.compile(
+    rf"(?i){_NAMES}[\w-]{{0,40}}[\"'\]]*\s*(?:[:=]+|,|\bvalue:)\s*[brfu]{{0,2}}[\"']([^\"'\n]{{4,500}})[\"']"
+)
 _BARE = re.compile(rf"(?i){_NAMES}[\w-]{{0,40}}\s*[:=]\s*([A-Za-z0-9+/=_!@#%^&*~-]{{6,500}})(?=\s|$)")
 _YAML_PAIR = re.compile(rf"(?i)name:\s*[\"']?[\w-]*{_NAMES}[\w-]*[\"']?\s*\n\s*value:\s*[\"']?([^\s\"']{{4,500}})")
 _FORMATS = (_TOKEN, _ADDRESS, _COMMAND, _HEADER, _QUOTED, _YAML_PAIR)
@@ -96,5 +100,3 @@ class Masker:
 
 def _literal(found: re.Match[str]) -> str:
     return found[0] if found[2].startswith("…") else f"{found[1]}{short(found[2])}{found[1]}"
-
-

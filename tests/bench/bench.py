@@ -130,7 +130,9 @@ def bench_judge() -> None:
                 [sys.executable, "-c", JUDGE, str(folder)], env=env, capture_output=True, text=True, check=True
             )
         count, read, judged, reported, total, cpu, memory = done.stdout.split()
-        print(f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s ({cpu} s CPU), {memory} MB")
+        print(
+            f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s ({cpu} s CPU), {memory} MB"
+        )
 
 
 def outcomes(root: Path, findings: int, checks: int = 20) -> Path:
@@ -253,7 +255,13 @@ def bench_kill() -> None:
         print(f"kill -9, 200 times: {dict(strike(Path(temporary), 200, int(os.environ.get('SEED', '1'))))}")
 
 
-SECTIONS = {"list": bench_list, "bandit": bench_bandit, "judge": bench_judge, "static": bench_static, "kill": bench_kill}
+SECTIONS = {
+    "list": bench_list,
+    "bandit": bench_bandit,
+    "judge": bench_judge,
+    "static": bench_static,
+    "kill": bench_kill,
+}
 
 
 def main() -> None:
