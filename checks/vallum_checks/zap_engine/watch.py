@@ -30,7 +30,7 @@ def answers(url: str, timeout: float = 8.0) -> bool:
     import httpx
 
     try:
-        with httpx.Client(trust_env=False, timeout=timeout, verify=False) as client:  # noqa: S501 - liveness only
+        with httpx.Client(trust_env=False, timeout=timeout) as client:
             client.get(url)
     except httpx.TransportError:
         return False
