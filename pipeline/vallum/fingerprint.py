@@ -87,7 +87,7 @@ def mask(finding: Finding) -> Finding:
 def merge(findings: Iterable[Finding]) -> list[Finding]:
     """One finding for each id: the worst severity wins, all checks that saw it are named. The order of input is free."""
     merged: dict[str, Finding] = {}
-    for finding in sorted(findings, key=lambda f: (-f.severity.rank, f.checks, f.rule, f.message)):
+    for finding in sorted(findings, key=lambda f: (-f.severity.rank, f.severity, f.checks, f.rule, f.message)):
         first = merged.get(finding.id)
         if first is None:
             merged[finding.id] = finding
