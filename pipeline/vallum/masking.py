@@ -18,6 +18,8 @@ SHORTEST = 6
 """Characters from which on a value is masked wherever it stands: shorter ones are words."""
 MOST = 2_000
 """Values that are looked for in every text."""
+REMEMBERED = 10_000
+"""Texts whose masked form is kept: thousands of findings share one message."""
 _TOKEN = re.compile(
     r"""(?x)
     \b(?:AKIA|ASIA|AGPA|AROA)[A-Z0-9]{12,}            # AWS
@@ -71,11 +73,18 @@ class Masker:
         found = {value for text in texts for value in values(text) if len(value) >= SHORTEST}
         kept = sorted(found, key=lambda value: (-len(value), value))[:MOST]
         self._known = re.compile("|".join(map(re.escape, kept))) if kept else None
+        self._masked: dict[str, str] = {}
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
-        if not text:
-            return text
+        masked = self._masked.get(text)
+        if masked is None:
+            masked = self._mask(text) if text else text
+            if len(self._masked) < REMEMBERED:
+                self._masked[text] = masked
+        return masked
+
+    def _mask(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(lambda found: short(found[0]), text)
         for value in sorted(set(values(text)), key=len, reverse=True):

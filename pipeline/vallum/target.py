@@ -87,8 +87,14 @@ class Target:
 
     def relative(self, path: str | Path) -> str:
         """`path` (absolute, or relative to the root) as a relative posix path; raises ValueError outside the target."""
-        absolute = Path(os.path.normpath(self.root / path))
-        return absolute.relative_to(self.root).as_posix()
+        # strings, not Path: a check calls it for every finding
+        root = str(self.root)
+        absolute = os.path.normpath(os.path.join(root, path))
+        if absolute == root:
+            return "."
+        if not absolute.startswith(root.rstrip(os.sep) + os.sep):
+            raise ValueError(f"{absolute!r} is not in the target")
+        return absolute[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 
 def discover(root: Path, config: Config) -> Target:
