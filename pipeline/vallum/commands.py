@@ -13,7 +13,7 @@ import msgspec
 from vallum import artifacts, gather, judgement, mergebase, plan
 from vallum.artifacts import locked
 from vallum.errors import Inconclusive, UserError
-from vallum.process import start, stop
+from vallum.process import start, stop, tail
 from vallum.progress import clean, say
 from vallum.verdict import Verdict
 from vallum_checks import CHECKS
@@ -151,8 +151,7 @@ def _run_sessions(root: Path, run: str, names: list[str]) -> None:
         stop(child)
     if child.returncode != 0:
         # its code proves nothing, but what it said last explains a check without an outcome
-        said = (root / artifacts.FOLDER / "nox.log").read_bytes()[-4000:].decode("utf-8", "replace")
-        for last in said.splitlines()[-6:]:
+        for last in tail(root / artifacts.FOLDER / "nox.log", 4000).splitlines()[-6:]:
             say(f"  nox: {last}")
 
 

@@ -58,9 +58,14 @@ class Finished:
 
     def tail(self, characters: int = 2000) -> str:
         """The end of the standard error, for a reason or a log."""
-        with self.stderr.open("rb") as file:
-            file.seek(max(0, self.stderr.stat().st_size - 4 * characters))
-            return file.read().decode("utf-8", "replace")[-characters:].strip()
+        return tail(self.stderr, characters)
+
+
+def tail(path: Path, characters: int) -> str:
+    """The end of a log, without reading what comes before it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4 * characters))
+        return file.read().decode("utf-8", "replace")[-characters:].strip()
 
 
 def clean_environment(extra: Mapping[str, str] | None = None, *, installer: bool = False) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from vallum.advisories.ecosystems import Query, of_purl, supported
+from vallum.advisories.ecosystems import Query, of_purl
 from vallum.errors import Inconclusive
 
 
@@ -80,15 +80,6 @@ def _tool(metadata: dict[str, Any]) -> str:
     if not isinstance(first, dict):
         return ""
     return f"{first.get('name', '')} {first.get('version', '')}".strip()
-
-
-def unmatched(bill: Bill) -> Counter[str]:
-    """How many packages have no advisories anywhere in OSV, by type of package-url."""
-    return Counter(
-        one.purl.removeprefix("pkg:").partition("/")[0]
-        for one in bill.components
-        if one.query is None or not supported(one.query.ecosystem)
-    )
 
 
 def ecosystems(bill: Bill) -> Counter[str]:
