@@ -201,10 +201,10 @@ def test_a_target_that_does_not_last(api: Callable[..., ServiceTarget], mode: st
 
 @pytest.mark.slow
 def test_a_deadline_keeps_what_was_found(api: Callable[..., ServiceTarget]) -> None:
-    target, config, ctx = api("hangs", deadline=8)
+    target, config, ctx = api("hangs", deadline=20)
     outcome = dast.run_staged(target, config, "run-1", {"schemathesis": ctx})["schemathesis"]
     assert isinstance(outcome, Incomplete)
-    assert "schemathesis passed its deadline of 8 s at api" in outcome.reason
+    assert "schemathesis passed its deadline of 20 s at api" in outcome.reason
     assert outcome.run is not None
 
 

@@ -133,7 +133,7 @@ def test_two_runs_at_once_in_one_place(make_tree, vallum):
     root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit")})
     first = subprocess.Popen([sys.executable, "-I", str(MAIN), "-C", str(root)], stderr=subprocess.DEVNULL)
     lock = root / ".vallum" / "progress.log"
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not lock.exists() and time.monotonic() < end:
         time.sleep(0.01)
     done = vallum("-C", str(root))
@@ -149,11 +149,11 @@ def test_an_ended_run_is_never_green_and_leaves_nothing(make_tree, vallum, numbe
         [sys.executable, "-I", str(MAIN), "-C", str(root)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     raw = root / ".vallum" / "outcomes" / "bandit" / "_" / "raw" / "bandit-0.stdout"
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not raw.exists() and time.monotonic() < end:
         time.sleep(0.01)
     os.kill(process.pid, number)
-    code = process.wait(20)
+    code = process.wait(60)
     assert code == (130 if number != signal.SIGKILL else -9)
     assert not (root / ".vallum" / "verdict.json").exists()
     end = time.monotonic() + 10
