@@ -14,24 +14,22 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
+from vallum.environments import Environment, EnvironmentUser, Login, Ready, SecretSource, StagedService, Zap
 from vallum.errors import UserError
 from vallum.severity import Severity
+from vallum.tables import Table
 
 Tier = Literal["critical", "standard", "low"]
 Exposure = Literal["public", "internal", "unknown"]
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """A table of the file: keys in kebab-case, unknown ones refused."""
-
-
-class Project(_Table, frozen=True, kw_only=True):
+class Project(Table, frozen=True, kw_only=True):
     """What the report calls the target."""
 
     name: str = ""
 
 
-class Service(_Table, frozen=True, kw_only=True):
+class Service(Table, frozen=True, kw_only=True):
     """A service, where discovery needs help. `path` is its folder; `openapi` and `dockerfile` are relative to it. `tier` and
     `exposure` are for the policy."""
 
@@ -43,7 +41,7 @@ class Service(_Table, frozen=True, kw_only=True):
     exposure: Exposure = "unknown"
 
 
-class Advisories(_Table, frozen=True, kw_only=True):
+class Advisories(Table, frozen=True, kw_only=True):
     """Where advisories come from: `auto` (api.osv.dev; where it cannot be reached the check is incomplete), `online`, or a
     folder or zip of OSV JSON. `max-age-days` is for local sets: an older one makes what uses it incomplete."""
 
@@ -51,7 +49,7 @@ class Advisories(_Table, frozen=True, kw_only=True):
     max_age_days: Annotated[int, msgspec.Meta(ge=1)] = 30
 
 
-class Feeds(_Table, frozen=True, kw_only=True):
+class Feeds(Table, frozen=True, kw_only=True):
     """What is known of attacks in the world, for the order of findings and for policies that ask: FIRST's EPSS scores (CSV, plain
     or gzip) and CISA's catalogue of known exploited vulnerabilities (JSON), each a file or `online`. Empty: not used."""
 
@@ -60,7 +58,7 @@ class Feeds(_Table, frozen=True, kw_only=True):
     max_age_days: Annotated[int, msgspec.Meta(ge=1)] = 14
 
 
-class CheckSettings(_Table, frozen=True, kw_only=True):
+class CheckSettings(Table, frozen=True, kw_only=True):
     """`require`: required (missing is red), optional (missing is shown), off (not planned, shown as not tested)."""
 
     require: Literal["required", "optional", "off"] = "required"
@@ -69,20 +67,20 @@ class CheckSettings(_Table, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
 
 
-class Thresholds(_Table, frozen=True, kw_only=True):
+class Thresholds(Table, frozen=True, kw_only=True):
     """The severities that block here."""
 
     block: tuple[Severity, ...]
 
 
-class Quorum(_Table, frozen=True, kw_only=True):
+class Quorum(Table, frozen=True, kw_only=True):
     """At least `least` of the checks `of` must run whole; which of them, does not matter. None of them is required alone."""
 
     least: Annotated[int, msgspec.Meta(ge=1)]
     of: tuple[str, ...]
 
 
-class PolicyRule(_Table, frozen=True, kw_only=True):
+class PolicyRule(Table, frozen=True, kw_only=True):
     """A rule of your own: `when` is a condition in CEL about one finding, `message` is quoted where it speaks.
 
     `block` blocks whatever the thresholds say; `pass` lets through what only a threshold blocks.
@@ -94,7 +92,7 @@ class PolicyRule(_Table, frozen=True, kw_only=True):
     message: str
 
 
-class Policy(_Table, frozen=True, kw_only=True):
+class Policy(Table, frozen=True, kw_only=True):
     """What blocks. `block` lists severities; `unknown` says what a finding of unknown severity does; `suppressions` what a
     marker in the source (`# nosec`) may do. `new-only` lets through what the baseline proves to have been there before.
     `max-waiver-days` is the longest that a waiver may hold. See docs/policy.md.
@@ -118,7 +116,7 @@ class Policy(_Table, frozen=True, kw_only=True):
     vex: tuple[str, ...] = ()
 
 
-class Organisation(_Table, frozen=True, kw_only=True):
+class Organisation(Table, frozen=True, kw_only=True):
     """An organisation's policy that this one stands on: a `file`, or an https `url` with the `sha256` of what it gives."""
 
     file: str = ""
@@ -126,74 +124,14 @@ class Organisation(_Table, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-class BaselineFile(_Table, frozen=True, kw_only=True):
+class BaselineFile(Table, frozen=True, kw_only=True):
     """What findings are held against: a file that `vallum -s baseline` wrote, or a verdict.json of the merge base, relative
     to the top. Empty: `vallum-baseline.json`, where it is."""
 
     file: str = ""
 
 
-class Ready(_Table, frozen=True, kw_only=True):
-    """How a service says that it is up: an HTTP path that answers 2xx within `seconds`."""
-
-    path: str = "/"
-    seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30
-
-
-class StagedService(_Table, frozen=True, kw_only=True):
-    """One service of a `process` environment. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME}
-    {secret.NAME}."""
-
-    directory: str
-    command: tuple[str, ...]
-    runtime: Literal["python", "node", "none"] = "none"
-    install: str = ""
-    env: dict[str, str] = {}
-    ready: Ready = Ready()
-    depends_on: tuple[str, ...] = ()
-    openapi: str = ""
-
-
-class Login(_Table, frozen=True, kw_only=True):
-    """How to log in: one HTTP request whose JSON answer holds the token at the dotted path `token`. `probe` is a path that
-    answers 2xx with the token and 401 or 403 without."""
-
-    service: str
-    path: str
-    method: str = "POST"
-    json: dict[str, str] = {}
-    token: str = "access_token"  # noqa: S105 - the name of a field
-    header: str = "Authorization"
-    value: str = "Bearer {token}"
-    probe: str
-
-
-class Environment(_Table, frozen=True, kw_only=True):
-    """The staged deployment. Only `process` exists so far: each service is a process group of this machine."""
-
-    kind: Literal["process"] = "process"
-    secrets: dict[str, Literal["generate"]] = {}
-    services: dict[str, StagedService] = {}
-    login: Login | None = None
-
-
-class Zap(_Table, frozen=True, kw_only=True):
-    """Where a ZAP is: a running daemon's `url` (its key in the environment variable named by `key-env`), else what is found.
-    `minutes` is the budget of one active scan, `provide` what may be tried, in order."""
-
-    url: str = ""
-    key_env: str = "ZAP_API_KEY"
-    image: str = ""
-    minutes: Annotated[float, msgspec.Meta(gt=0)] = 10
-    provide: tuple[Literal["daemon", "install", "container", "assembled"], ...] = (
-        "daemon",
-        "install",
-        "container",
-        "assembled",
-    )
-
-
-class Limits(_Table, frozen=True, kw_only=True):
+class Limits(Table, frozen=True, kw_only=True):
     """What is read at most, in MiB: a `report` of a declared tool or an import, the `outcome` of one check on one unit. A larger
     one is refused before it is read."""
 
@@ -201,7 +139,7 @@ class Limits(_Table, frozen=True, kw_only=True):
     outcome_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 512
 
 
-class Config(_Table, frozen=True, kw_only=True):
+class Config(Table, frozen=True, kw_only=True):
     """The whole file. See docs/configuration.md, which is generated from this."""
 
     project: Project = Project()
@@ -372,6 +310,8 @@ def _all_keys() -> frozenset[str]:
         Ready,
         StagedService,
         Login,
+        EnvironmentUser,
+        SecretSource,
         Environment,
         Zap,
         Limits,

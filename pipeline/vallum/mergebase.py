@@ -24,7 +24,8 @@ from typing import Any
 import msgspec
 
 from vallum import artifacts, config
-from vallum.config import Config, Environment, StagedService
+from vallum.config import Config
+from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
 from vallum.git import LINK, SUBMODULE, Entry, Repository, find, object_of
 from vallum.target import OPENAPI_NAMES

@@ -16,6 +16,7 @@ import msgspec
 
 from vallum import artifacts, baseline, intelligence, plan, runner, waivers
 from vallum.advisories import osv, sbom
+from vallum.api import openapi as definition
 from vallum.artifacts import outcome_folder
 from vallum.check import Check, Planned, Stage
 from vallum.config import Config, load
@@ -30,7 +31,6 @@ from vallum.severity import Severity
 from vallum.target import Target
 from vallum_checks import bandit, dockerfile, infrastructure, semgrep, workflows
 from vallum_checks.common import decode
-from vallum_checks.zap_engine import definition
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / "checks" / "data"

@@ -11,7 +11,7 @@ import pytest
 
 from vallum import config as configuration
 from vallum import stage
-from vallum.config import StagedService
+from vallum.environments import StagedService
 from vallum.errors import UserError
 from vallum.stage import install
 from vallum.target import discover

@@ -75,6 +75,6 @@ def test_a_login_that_is_lost_in_use(shop: Shop) -> None:
     target, config = shop.load()
     with stage.deploy(target, config, "r") as deployment:
         assert deployment.session is not None
-        deployment.session._token = "expired"
+        deployment.session.token = "expired"
         with pytest.raises(Inconclusive, match="not logged in: a GET /me answers 401 with the token"):
             deployment.liveness()

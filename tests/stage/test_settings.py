@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vallum import stage
-from vallum.config import StagedService
+from vallum.environments import StagedService
 from vallum.errors import UserError
 from vallum.stage import settings
 

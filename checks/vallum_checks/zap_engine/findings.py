@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from vallum.api.model import Operation
+from vallum.api.openapi import matcher
 from vallum.finding import Exchange, Finding, Location, Rule
 from vallum.finding import Operation as Where
 from vallum.severity import Severity
 from vallum.stage.redact import MARK, Redactor
-from vallum_checks.zap_engine.definition import matcher
-from vallum_checks.zap_engine.model import Operation, ScanTarget
+from vallum_checks.zap_engine.model import ScanTarget
 
 LIMIT = 4096
 """Characters of a request and of a response that are kept."""

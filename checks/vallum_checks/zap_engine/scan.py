@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vallum import artifacts
+from vallum.api import openapi as definition
 from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.finding import Finding
 from vallum.outcome import Coverage, Database, Missed, Tool
 from vallum.progress import say
 from vallum.stage.redact import Redactor
-from vallum_checks.zap_engine import definition, findings, seed, watch
+from vallum_checks.zap_engine import findings, seed, watch
 from vallum_checks.zap_engine.client import ZapGone
 from vallum_checks.zap_engine.model import Attack, ScanTarget, Sent
 from vallum_checks.zap_engine.provide import Provided, provided

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vallum.api.model import Operation, Request
+from vallum.api.openapi import Definition, matcher
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine.definition import Definition, matcher
-from vallum_checks.zap_engine.model import Operation, Request, ScanTarget, Sent
+from vallum_checks.zap_engine.model import ScanTarget, Sent
 
 DEADLINE = 20.0
 """Seconds for one request."""

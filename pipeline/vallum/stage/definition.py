@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum import artifacts
-from vallum.config import StagedService
+from vallum.environments import StagedService
 from vallum.errors import Inconclusive
 from vallum.target import OPENAPI_NAMES, Target
 

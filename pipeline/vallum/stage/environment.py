@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from vallum.config import Config
-from vallum.stage.login import Session
+from vallum.stage.login import Session, User
 from vallum.stage.redact import Redactor
+from vallum.stage.scope import Scope
 from vallum.target import Target
 
 
@@ -19,7 +21,8 @@ class Deployment:
     """A staged deployment that is up, ready and logged in.
 
     `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested.
-    `folder` is the state folder, `logs` the services' log files. `session` is None where no login is configured.
+    `folder` is the state folder, `logs` the services' log files. `users` are logged in, in the configuration's order; empty
+    where no login is configured.
     `secrets` are the values made for this run; whatever is written goes through `redactor` first.
     """
 
@@ -31,7 +34,17 @@ class Deployment:
     redactor: Redactor = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     check_services: Callable[[], None] = field(repr=False)
-    session: Session | None = field(repr=False, default=None)
+    users: Mapping[str, User] = field(repr=False, default_factory=dict)
+
+    @property
+    def session(self) -> Session | None:
+        """The first user's login: what a scanner attacks with."""
+        return next((user.session for user in self.users.values()), None)
+
+    @functools.cached_property
+    def scope(self) -> Scope:
+        """What may be requested: the services' origins and nothing else."""
+        return Scope(self.urls.values())
 
     def liveness(self) -> None:
         """Prove that every service runs and that the login still counts: for before, during and after an attack.
@@ -39,8 +52,8 @@ class Deployment:
         Raises Inconclusive with the reason otherwise.
         """
         self.check_services()
-        if self.session is not None:
-            self.session.prove()
+        for user in self.users.values():
+            user.session.prove()
 
     def headers(self) -> dict[str, str]:
         """The headers of a logged-in request; empty where no login is configured."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vallum import tools
 from vallum.artifacts import locked
-from vallum.config import StagedService
+from vallum.environments import StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import run
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from vallum.config import Login
+from vallum.environments import Environment, Login
 from vallum.errors import Inconclusive
 from vallum.stage.redact import Redactor
 from vallum.stage.settings import fill
@@ -24,14 +25,14 @@ class Session:
     def __init__(self, login: Login, url: str, token: str) -> None:
         self._login = login
         self._url = url
-        self._token = token
+        self.token = token
 
     def __repr__(self) -> str:
         return f"Session({self._login.service})"
 
     def header(self) -> dict[str, str]:
         """The header that makes a request a logged-in one."""
-        return {self._login.header: self._login.value.replace("{token}", self._token)}
+        return {self._login.header: self._login.value.replace("{token}", self.token)}
 
     @property
     def probe(self) -> str:
@@ -52,9 +53,44 @@ class Session:
             )
 
 
-def log_in(login: Login, urls: Mapping[str, str], secrets: Mapping[str, str], redactor: Redactor) -> Session:
-    """Log in as configured and prove it. Raises Inconclusive where the answer holds no token or the proof fails."""
+@dataclass(frozen=True)
+class User:
+    """A user of the deployment who is logged in. `role` is `admin` or an ordinary one; `name` is empty where none is named."""
+
+    name: str
+    role: str
+    session: Session
+
+
+def log_in_all(
+    environment: Environment, urls: Mapping[str, str], secrets: Mapping[str, str], redactor: Redactor
+) -> dict[str, User]:
+    """Log in each of `environment.users`, or the one login that names none. Empty where no login is configured."""
+    login = environment.login
+    if login is None:
+        return {}
+    if not environment.users:
+        return {"": User("", "user", log_in(login, urls, secrets, redactor))}
     values = {f"secret.{name}": value for name, value in secrets.items()}
+    users = {}
+    for name, user in environment.users.items():
+        key = f"environment.users.{name}"
+        username, password = fill(user.username, key, values), fill(user.password, key, values)
+        redactor.add(password)
+        users[name] = User(name, user.role, log_in(login, urls, secrets, redactor, username, password))
+    return users
+
+
+def log_in(
+    login: Login,
+    urls: Mapping[str, str],
+    secrets: Mapping[str, str],
+    redactor: Redactor,
+    username: str = "",
+    password: str = "",
+) -> Session:
+    """Log in as configured and prove it. Raises Inconclusive where the answer holds no token or the proof fails."""
+    values = {f"secret.{name}": value for name, value in secrets.items()} | {"username": username, "password": password}
     body = {field: fill(value, f"environment.login.json.{field}", values) for field, value in login.json.items()}
     status, answer = _request(login.method, urls[login.service] + login.path, body=body)
     where = f"{login.service} {login.method} {login.path}"

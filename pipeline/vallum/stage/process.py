@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import signal
 import subprocess  # noqa: TID251 - only its type; vallum.process starts
@@ -22,15 +21,17 @@ from types import FrameType
 from typing import Any
 
 from vallum import artifacts
-from vallum.config import Config, Environment, StagedService
+from vallum.config import Config
+from vallum.environments import Environment, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import ended_by_signals, start
 from vallum.stage import leftovers, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
-from vallum.stage.login import log_in
+from vallum.stage.login import log_in_all
 from vallum.stage.redact import Redactor
+from vallum.stage.secrets import resolve
 from vallum.target import Target
 
 GRACE = 3.0
@@ -129,7 +130,7 @@ class _Running:
         self._installed = installed
         self._ports = dict(zip(environment.services, sockets.free_ports(len(environment.services)), strict=True))
         self._urls = {name: f"http://{sockets.LOOPBACK}:{port}" for name, port in self._ports.items()}
-        self._secrets = {name: secrets.token_urlsafe(24) for name in environment.secrets}
+        self._secrets = resolve(environment.secrets)
         self._redactor = Redactor()
         for secret in self._secrets.values():
             self._redactor.add(secret)
@@ -149,8 +150,7 @@ class _Running:
 
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
-        login = self._environment.login
-        session = log_in(login, self._urls, self._secrets, self._redactor) if login is not None else None
+        users = log_in_all(self._environment, self._urls, self._secrets, self._redactor)
         self._logs.release()
         return Deployment(
             kind="process",
@@ -161,7 +161,7 @@ class _Running:
             redactor=self._redactor,
             secrets=self._secrets,
             check_services=self.check,
-            session=session,
+            users=users,
         )
 
     def _launch(self, name: str, service: StagedService) -> None:

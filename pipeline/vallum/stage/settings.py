@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from vallum.config import Environment, Login, StagedService
+from vallum.environments import Environment, Login, StagedService
 from vallum.errors import UserError
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
@@ -26,6 +26,8 @@ def check(environment: Environment, root: Path) -> None:
     levels(environment.services)
     if environment.login is not None:
         _check_login(environment.login, environment, names)
+    elif environment.users:
+        raise UserError("environment.users: nobody can log in without [environment.login]", "see docs/staging.md")
 
 
 def _secret_names(environment: Environment) -> dict[str, str]:
@@ -64,8 +66,16 @@ def _check_login(login: Login, environment: Environment, names: dict[str, str]) 
     for option, value in (("path", login.path), ("probe", login.probe)):
         if not _PATH.fullmatch(value):
             raise UserError(f"{key}.{option}: {value!r} is not a path", "begin it with a slash")
+    given = {**names, "username": "", "password": ""} if environment.users else names
     for field, value in login.json.items():
-        fill(value, f"{key}.json.{field}", names)
+        fill(value, f"{key}.json.{field}", given)
+    for name, user in environment.users.items():
+        if not NAME.fullmatch(name):
+            raise UserError(
+                f"environment.users.{name}: a user's name has letters, digits, `-`, `_` and `.` only", "rename it"
+            )
+        for option, value in (("username", user.username), ("password", user.password)):
+            fill(value, f"environment.users.{name}.{option}", names)
     if "{token}" not in login.value:
         raise UserError(f"{key}.value has no {{token}}", 'such as value = "Bearer {token}"')
 

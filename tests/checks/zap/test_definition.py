@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vallum.api import openapi as reading
+from vallum.api.model import Operation, Request
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine import definition as reading
-from vallum_checks.zap_engine.model import Operation, Request, ScanTarget, Sent
+from vallum_checks.zap_engine.model import ScanTarget, Sent
 from vallum_checks.zap_engine.seed import Seeder, reached, write
 
 Write = Callable[..., Path]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vallum.config import Config, Zap
+from vallum.config import Config
+from vallum.environments import Zap
 from vallum.errors import Inconclusive
 from vallum_checks.zap_engine import assemble, java, provide
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from vallum.api import openapi as definition
 from vallum.errors import Inconclusive
 from vallum.severity import Severity
 from vallum.stage.redact import Redactor
-from vallum_checks.zap_engine import definition, findings, watch
+from vallum_checks.zap_engine import findings, watch
 from vallum_checks.zap_engine.client import Zap
 from vallum_checks.zap_engine.model import ScanTarget
 

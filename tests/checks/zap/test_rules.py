@@ -10,7 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from vallum.config import Config, Project, Zap
+from vallum.config import Config, Project
+from vallum.environments import Zap
 from vallum.finding import Finding
 from vallum.severity import Severity
 from vallum_checks.zap_engine import Attack, ScanTarget, attack

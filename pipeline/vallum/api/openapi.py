@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
+from vallum.api.model import Operation, Request
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine.model import Operation, Request
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 MAX_BYTES = 16 << 20

@@ -1,0 +1,56 @@
+"""What the checks of our own on APIs share: a rule with its mapping, and a finding anchored at the operation's line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vallum.finding import Finding, Location, Operation, Rule
+from vallum.severity import Severity
+
+if TYPE_CHECKING:
+    from vallum.api.model import Operation as Declared
+    from vallum.stage.calls import Answer, Surface
+
+
+@dataclass(frozen=True)
+class ApiRule:
+    """A rule of an API check. `owasp` holds labels of the API Security Top 10 (2023), such as `API1:2023`; `help` the fix."""
+
+    id: str
+    name: str
+    severity: Severity
+    description: str
+    help: str
+    cwe: tuple[int, ...]
+    owasp: tuple[str, ...]
+    uri: str = ""
+
+    def rule(self) -> Rule:
+        """As it stands in the outcome."""
+        return Rule(self.id, self.name, self.description, self.help, self.uri)
+
+
+def finding(
+    rule: ApiRule,
+    surface: Surface,
+    operation: Declared,
+    message: str,
+    answer: Answer | None = None,
+    parameter: str = "",
+    severity: Severity | None = None,
+) -> Finding:
+    """A finding on one declared operation. `answer` is its evidence; what is secret is taken out by vallum_checks.dast."""
+    return Finding(
+        rule=rule.id,
+        severity=severity or rule.severity,
+        message=message,
+        location=Location(surface.path, operation.line),
+        service=surface.service,
+        cwe=rule.cwe,
+        owasp=rule.owasp,
+        confidence="high",
+        fix=rule.help,
+        operation=Operation(operation.method, surface.definition.prefix + operation.template, parameter),
+        exchange=answer.exchange if answer is not None else None,
+    )

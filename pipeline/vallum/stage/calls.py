@@ -1,0 +1,162 @@
+"""Single requests to the operations of a deployment, with what was said kept as evidence: for checks that send few."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from vallum.api import openapi
+from vallum.api.model import Request
+from vallum.config import Config
+from vallum.errors import Inconclusive
+from vallum.finding import Exchange
+from vallum.stage import definition
+from vallum.stage.scope import TIMEOUT
+from vallum.target import Target
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import httpx
+
+    from vallum.stage.environment import Deployment
+
+MAX_ANSWER = 1 << 20
+"""Bytes of an answer that are read."""
+EVIDENCE = 2000
+"""Characters of a request or an answer that are kept as evidence."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a service declares: its origin, its definition, and the definition's path relative to the target's root."""
+
+    service: str
+    url: str
+    path: str
+    definition: openapi.Definition
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `status` 0: nothing, and `why` says the reason. `seconds` until it was read; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    why: str = ""
+    seconds: float = 0.0
+    exchange: Exchange | None = field(repr=False, default=None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is 2xx."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        import json
+
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[list[Surface], list[str]]:
+    """The services that declare their operations, and the names of those that do not.
+
+    Raises Inconclusive for a definition that cannot be read.
+    """
+    services = config.environment.services if config.environment is not None else {}
+    found, bare = [], []
+    for name, url in deployment.urls.items():
+        path = definition.find(target, services[name]) if name in services else ""
+        if path:
+            found.append(Surface(name, url, path, openapi.read(target.root / path)))
+        else:
+            bare.append(name)
+    return found, bare
+
+
+class Caller:
+    """Sends requests to one deployment, one after the other, and counts them. Use it in a `with`."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._client: httpx.Client = deployment.scope.client()
+        self.requests = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def send(self, surface: Surface, request: Request, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send an operation's request with `headers` on top (a user's `session.header()`, or none: from outside)."""
+        given = {**dict(request.headers), "Accept": "*/*", "User-Agent": "vallum", **(headers or {})}
+        if request.body:
+            given["Content-Type"] = request.content_type
+        return self.raw(request.operation.method, surface.url + request.path, given, request.body, params=request.query)
+
+    def raw(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        params: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        """Send any request to the deployment; redirects are not followed. Raises Inconclusive outside the scope."""
+        import httpx
+
+        self.requests += 1
+        began = time.monotonic()
+        asked = self._client.build_request(
+            method, url, headers=dict(headers or {}), content=body or None, params=params or None
+        )
+        try:
+            answer = self._client.send(asked, stream=True)
+            content = b""
+            for chunk in answer.iter_bytes():
+                content += chunk
+                if len(content) > MAX_ANSWER or time.monotonic() - began > TIMEOUT:
+                    break
+            answer.close()
+        except httpx.HTTPError as error:
+            return Answer(
+                0, why=type(error).__name__, seconds=time.monotonic() - began, exchange=_exchange(asked, body)
+            )
+        return Answer(
+            answer.status_code,
+            {name.lower(): value for name, value in answer.headers.items()},
+            content,
+            seconds=time.monotonic() - began,
+            exchange=_exchange(asked, body, answer, content),
+        )
+
+
+def _exchange(
+    asked: httpx.Request, body: bytes, answer: httpx.Response | None = None, content: bytes = b""
+) -> Exchange:
+    """Both messages as text, bounded. The frame of the dynamic checks takes the secrets out (vallum_checks.dast)."""
+    first = f"{asked.method} {asked.url.raw_path.decode('ascii', 'replace')} HTTP/1.1"
+    request = _message(first, asked.headers, body)
+    if answer is None:
+        return Exchange(request, "")
+    return Exchange(request, _message(f"HTTP/1.1 {answer.status_code}", answer.headers, content))
+
+
+def _message(first: str, headers: Mapping[str, str], body: bytes) -> str:
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body[:EVIDENCE].decode("utf-8", "replace"))[:EVIDENCE]
+
+
+def unanswered(answer: Answer, what: str) -> None:
+    """Raise Inconclusive where no answer came: silence proves nothing."""
+    if answer.status == 0:
+        raise Inconclusive(f"{what} got no answer ({answer.why})")
