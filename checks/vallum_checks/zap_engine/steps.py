@@ -1,0 +1,177 @@
+"""The steps of an attack in their order: prepare ZAP, seed, spider, scan, and what deletes last."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from typing import Any
+
+from vallum.errors import Inconclusive
+from vallum_checks.zap_engine import results, seed, watch
+from vallum_checks.zap_engine.client import ZapGone
+from vallum_checks.zap_engine.engagement import Engagement
+from vallum_checks.zap_engine.model import ScanTarget
+from vallum_checks.zap_engine.proof import missing_from_tree
+
+CONTEXT = "vallum"
+THREADS = 20
+"""A host. More than there are operations for long: a free thread is found without ZAP's pause of 200 ms, and our rules
+limit themselves to six requests on the way. For an official ZAP its own default stays."""
+INJECTABLE = 1 + 2 + 8 + 16
+"""Query, body, headers, path segments: our rules leave out those that the definition does not name."""
+SPIDER_SECONDS = 60.0
+
+
+def prepare(e: Engagement) -> None:
+    """Limit ZAP to the targets and to the time there is."""
+    with contextlib.suppress(Inconclusive):  # it is not there the first time
+        e.api.context.remove_context(CONTEXT)
+    e.zap.number(e.api.context.new_context(CONTEXT), "context id")
+    for target in e.targets:
+        pattern = watch.scope_pattern(target.base_url)
+        e.zap.action(e.api.context.include_in_context(CONTEXT, pattern), "limit its scope")
+        e.before.update(str(alert.get("id")) for alert in e.zap.alerts(target.base_url))
+    # In this mode ZAP itself refuses to attack anything outside the context.
+    e.zap.action(e.api.core.set_mode("protect"), "switch to protected mode")
+    minutes = max(1, math.ceil(min(e.config.zap.minutes, (e.end - time.monotonic()) / 60)))
+    scan = e.api.ascan
+    e.zap.action(scan.set_option_max_scan_duration_in_mins(minutes), "limit the scan")
+    e.zap.action(scan.set_option_max_rule_duration_in_mins(max(1, minutes // 2)), "limit a rule")
+    with contextlib.suppress(Inconclusive):  # before the network add-on the option had another place
+        e.zap.action(e.api.network.set_connection_timeout(watch.TIMEOUT), "limit a request")
+    if e.provided.seeds is not None:
+        e.zap.action(scan.set_option_thread_per_host(THREADS), "set its threads")
+        e.zap.action(scan.set_option_target_params_injectable(INJECTABLE), "set the parameters")
+
+
+def fill_tree(e: Engagement) -> None:
+    """Send every operation through ZAP, and prove that they arrived in its tree."""
+    for seeder in e.seeders.values():
+        seeder.early()
+    _tell_rules(e)
+    for service, seeder in e.seeders.items():
+        sent = [one for one in seeder.sent if one.status]
+        if seeder.definition.operations and not sent and not all(o.late for o in seeder.definition.operations):
+            e.problems.append(f"{service} answered none of its operations")
+        # Not at once: ZAP files what passed its proxy a moment after the answer.
+        missing = missing_from_tree(e, service, sent)
+        for _ in range(20):
+            if not missing:
+                break
+            time.sleep(0.25)
+            missing = missing_from_tree(e, service, sent)
+        if missing:
+            e.problems.append(f"ZAP's tree lacks {len(missing)} operations of {service}, the first {missing[0]}")
+
+
+def _tell_rules(e: Engagement) -> None:
+    if e.provided.seeds is not None:
+        titles = (seeder.definition.title for seeder in e.seeders.values())
+        words = [e.config.project.name, *(target.service for target in e.targets), *titles]
+        seed.write(e.provided.seeds, e.seeders.values(), words)
+
+
+def spider(e: Engagement) -> None:
+    """Follow the links of the HTML pages."""
+    for target in e.targets:
+        for page in target.pages:
+            number = str(e.zap.number(_start_spider(e, target, page), "spider scan id"))
+            limit = min(e.end, time.monotonic() + SPIDER_SECONDS)
+            while e.zap.number(e.api.spider.status(number), "spider progress") < 100:
+                e.provided.alive()
+                if time.monotonic() > limit:
+                    e.problems.append(f"the spider did not finish on {target.service}")
+                    e.api.spider.stop(number)
+                    break
+                time.sleep(0.1)
+            outcome = e.api.spider.full_results(number)
+            errors = [row["urlsIoError"] for row in outcome if isinstance(row, dict) and row.get("urlsIoError")]
+            if errors and errors[0]:
+                e.notes.append(f"the spider got no answer from {len(errors[0])} addresses of {target.service}")
+    if not any(target.pages for target in e.targets):
+        return
+    passive(e)
+
+
+def _start_spider(e: Engagement, target: ScanTarget, page: str) -> Any:
+    return e.api.spider.scan(url=target.base_url + page, recurse="true", contextname=CONTEXT, subtreeonly="false")
+
+
+def passive(e: Engagement) -> None:
+    """Wait until the passive rules, where there are any, have seen everything."""
+    if not e.zap.passive():
+        return
+    limit = min(e.end, time.monotonic() + 120)
+    while e.zap.number(e.api.pscan.records_to_scan, "records to scan") > 0:
+        e.provided.alive()
+        if time.monotonic() > limit:
+            e.problems.append("ZAP's passive rules did not finish")
+            return
+        time.sleep(0.5)
+
+
+def scan(e: Engagement) -> None:
+    """All services at once: while one waits for a slow answer another is asked."""
+    scans = []
+    for target in e.targets:
+        try:
+            number = e.api.ascan.scan(url=target.base_url + "/", recurse="true", inscopeonly="true")
+        except ZapGone:
+            raise
+        except Inconclusive as error:
+            e.problems.append(f"{target.service} could not be scanned: {error.reason}")
+            continue
+        scans.append(_watched(e, target, number))
+    _follow(e, scans)
+
+
+def late(e: Engagement) -> None:
+    """What deletes or logs out, after everything else: one operation at a time, each alone."""
+    scans = []
+    for seeder in e.seeders.values():
+        sent = seeder.late()
+        if not sent:
+            continue
+        _tell_rules(e)
+        for one in sent:
+            if not one.status:
+                continue
+            url = seeder.target.base_url + one.request.path
+            body = one.request.body.decode("utf-8", "replace") or None
+            try:
+                number = e.api.ascan.scan(
+                    url=url, recurse="false", inscopeonly="true", method=one.request.operation.method, postdata=body
+                )
+            except ZapGone:
+                raise
+            except Inconclusive as error:
+                e.problems.append(f"{one.request.operation} could not be scanned: {error.reason}")
+                continue
+            scans.append(_watched(e, seeder.target, number))
+    _follow(e, scans)
+
+
+def _watched(e: Engagement, target: ScanTarget, number: Any) -> watch.Watched:
+    return watch.Watched(target.service, str(e.zap.number(number, "active scan id")), target.base_url + "/")
+
+
+def _follow(e: Engagement, scans: list[watch.Watched]) -> None:
+    e.scans += scans
+    budget = time.monotonic() + e.config.zap.minutes * 60
+    watcher = watch.Watcher(e.zap, e.provided.alive, lambda: results.snapshot(e), min(e.end, budget))
+    watcher.follow(scans)
+    for scan in scans:
+        if scan.why:
+            e.problems.append(f"{scan.service}: {scan.why}")
+        else:
+            left_out, scan.took = watch.skipped(e.zap, scan.number)
+            e.problems += [f"{scan.service}: rule left out: {rule}" for rule in left_out]
+
+
+def leave(e: Engagement) -> None:
+    """Leave somebody else's ZAP as it was."""
+    if e.provided.kind == "daemon":
+        with contextlib.suppress(Inconclusive):
+            e.api.core.set_mode("standard")
+            e.api.context.remove_context(CONTEXT)
