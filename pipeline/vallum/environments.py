@@ -10,9 +10,12 @@ from vallum.tables import Table
 
 
 class Ready(Table, frozen=True, kw_only=True):
-    """How a service says that it is up: an HTTP path that answers 2xx within `seconds`."""
+    """How a service says that it is up, within `seconds`: an HTTP `path` that answers 2xx, or `tcp`, a port that is open, or
+    a `command` that ends with 0 (placeholders as in the service's own command)."""
 
     path: str = "/"
+    tcp: bool = False
+    command: tuple[str, ...] = ()
     seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30
 
 

@@ -15,7 +15,7 @@ import signal
 import subprocess  # noqa: TID251 - only its type; vallum.process starts
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,7 @@ from vallum.config import Config
 from vallum.environments import Environment, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import ended_by_signals, start
-from vallum.stage import leftovers, settings, sockets, state
+from vallum.stage import leftovers, readiness, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
@@ -169,12 +169,20 @@ class _Running:
         shutil.rmtree(own, ignore_errors=True)
         for each in ("state", "tmp"):
             (own / each).mkdir(parents=True)
-        cwd = self._root / service.directory
         installed = self._installed[name]
         if service.runtime == "node":
-            cwd = shutil.copytree(cwd, own / "app", symlinks=True, ignore=_NOT_COPIED)
+            copy = shutil.copytree(self._root / service.directory, own / "app", symlinks=True, ignore=_NOT_COPIED)
             if installed.modules is not None:
-                (cwd / "node_modules").symlink_to(installed.modules)
+                (copy / "node_modules").symlink_to(installed.modules)
+        command, cwd, environment = self._prepared(name, service, service.command, "command")
+        with self._logs.pipe(name, own / "log.txt") as out:
+            self._processes[name] = start(command, cwd=cwd, env=environment, stdout=out)
+
+    def _prepared(
+        self, name: str, service: StagedService, command: Sequence[str], option: str
+    ) -> tuple[list[str], Path, dict[str, str]]:
+        """A command of a service with its placeholders filled in, where it runs, and its whole environment."""
+        own, installed = self._folder / name, self._installed[name]
         values = {
             "port": str(self._ports[name]),
             "state": str(own / "state"),
@@ -183,14 +191,13 @@ class _Running:
             **{f"secret.{key}": value for key, value in self._secrets.items()},
         }
         key = f"environment.services.{name}"
-        command = [settings.fill(word, f"{key}.command", values) for word in service.command]
         environment = self._base_environment(own, installed)
         environment |= {
             variable: settings.fill(value, f"{key}.env.{variable}", values) for variable, value in service.env.items()
         }
         environment[leftovers.LABEL] = str(self._folder)
-        with self._logs.pipe(name, own / "log.txt") as out:
-            self._processes[name] = start(command, cwd=cwd, env=environment, stdout=out)
+        cwd = own / "app" if service.runtime == "node" else self._root / service.directory
+        return [settings.fill(word, f"{key}.{option}", values) for word in command], cwd, environment
 
     def _base_environment(self, own: Path, installed: Installed) -> dict[str, str]:
         environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
@@ -209,21 +216,17 @@ class _Running:
     def _await(self, name: str) -> None:
         """Wait until the service answers. The death of any service is seen within about 50 ms."""
         ready = self._environment.services[name].ready
-        port = self._ports[name]
-        deadline = time.monotonic() + ready.seconds
-        status = 0
-        while time.monotonic() < deadline:
-            self.check(starting=True)
-            status = sockets.get_status(port, ready.path, min(deadline, time.monotonic() + 5), self._tick)
-            if 200 <= status < 300:
-                self._check_listeners(name, port)
-                return
-            time.sleep(0.03)
-        answer = f"answered {status}" if status else "did not answer"
-        raise Inconclusive(
-            f"the service {name} was not ready within {ready.seconds:g} s: GET {ready.path} {answer}",
-            self._logs.tail(name),
-        )
+        ask = readiness.probe(ready, self._ports[name], self._ready_command(name))
+        readiness.wait(name, ready.seconds, ask, self._tick, lambda: self._logs.tail(name))
+        self._check_listeners(name, self._ports[name])
+
+    def _ready_command(self, name: str) -> readiness.Command | None:
+        """The `ready.command` of a service, in its folder and with its own environment."""
+        service = self._environment.services[name]
+        if not service.ready.command:
+            return None
+        argv, cwd, environment = self._prepared(name, service, service.ready.command, "ready.command")
+        return readiness.Command(argv, cwd, environment, self._folder / name / "tmp" / "ready.txt")
 
     def _tick(self) -> None:
         self.check(starting=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vallum.environments import Environment, Login, StagedService
 from vallum.errors import UserError
+from vallum.stage import readiness
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -48,9 +49,12 @@ def _check_service(name: str, service: StagedService, root: Path, names: dict[st
             raise UserError(f"{key}.{option}: there is no file {value!r} in {service.directory}", "correct the path")
     if not _PATH.fullmatch(service.ready.path):
         raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
+    readiness.check(f"{key}.ready", service.ready)
     known = {**names, "port": "", "state": "", "python": ""}
     for number, word in enumerate(service.command):
         fill(word, f"{key}.command[{number}]", known)
+    for number, word in enumerate(service.ready.command):
+        fill(word, f"{key}.ready.command[{number}]", known)
     for variable, value in service.env.items():
         if not variable or "=" in variable or "\0" in variable + value:
             raise UserError(f"{key}.env: {variable!r} cannot be an environment variable", "rename it")
