@@ -13,18 +13,15 @@ import re
 import shutil
 import signal
 import subprocess  # noqa: TID251 - only its type; vallum.process starts
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from vallum import artifacts
 from vallum.config import Config
 from vallum.environments import Environment, StagedService
 from vallum.errors import Inconclusive, UserError
-from vallum.process import ended_by_signals, start
+from vallum.process import start
 from vallum.stage import leftovers, readiness, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
@@ -32,6 +29,7 @@ from vallum.stage.log import Logs
 from vallum.stage.login import log_in_all
 from vallum.stage.redact import Redactor
 from vallum.stage.secrets import resolve
+from vallum.stage.signals import interrupting, uninterrupted
 from vallum.target import Target
 
 GRACE = 3.0
@@ -66,7 +64,7 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
     settings.check(environment, target.root)
     folder = stage_folder(target.root)
     held = artifacts.locked(folder / "lock", "a staged deployment of this folder is up, or a run is using it")
-    with _signals(), held:
+    with interrupting(), held:
         state.clear(folder, GRACE)
         services = {
             name: install(name, service, target.root / service.directory)
@@ -76,7 +74,7 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
         try:
             yield running.deployment()
         finally:
-            with _uninterrupted():
+            with uninterrupted():
                 running.down()
 
 
@@ -106,12 +104,12 @@ def _bring_up(
             running.up()
             return running
         except _PortTaken as error:
-            with _uninterrupted():
+            with uninterrupted():
                 running.down()
             if attempt == ATTEMPTS:
                 raise Inconclusive(f"a port was taken {ATTEMPTS} times: {error}") from None
         except BaseException:
-            with _uninterrupted():
+            with uninterrupted():
                 running.down()
             raise
     raise AssertionError("unreachable")
@@ -273,36 +271,3 @@ class _Running:
             pid = self._processes[name].pid if name in self._processes else 0
             services[name] = state.Staged(pid, leftovers.started(pid) if pid else "", port)
         state.write(self._folder, self._run_id, services)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP as KeyboardInterrupt, where we are in the main thread (elsewhere handlers cannot be set)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    with ended_by_signals():
-        yield
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C waits until the (bounded) teardown is done, and then counts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-
-    before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {
-        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
-    if came:
-        raise KeyboardInterrupt(signal.Signals(came[0]).name)
