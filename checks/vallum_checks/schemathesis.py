@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import subprocess  # noqa: TID251 - only its type; vallum.process starts
 
     from vallum.stage import Deployment
-    from vallum.stage.definition import Definition
+    from vallum.stage.calls import Surface
     from vallum_checks.schemathesis_report import Tested
 
 EXAMPLES = 8
@@ -41,10 +41,10 @@ def _applies(target: Target, config: Config) -> Planned | Skipped:
     said = dast.applies(target, config)
     if isinstance(said, Skipped) or config.environment is None:
         return said
-    from vallum.stage import definition
+    from vallum.api import formats
 
     _options(config)
-    if not any(definition.find(target, service) for service in config.environment.services.values()):
+    if not any(formats.find(target, service) for service in config.environment.services.values()):
         return Skipped("no service of [environment] has an OpenAPI definition")
     return said
 
@@ -66,27 +66,26 @@ def _run(ctx: Context) -> Outcome:
 
 def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     """Test the operations of every definition on `deployment`. Partial results are kept in an Incomplete outcome."""
-    from vallum.stage import definition
+    from vallum.stage.calls import surfaces
     from vallum_checks import schemathesis_report
 
-    services = ctx.config.environment.services if ctx.config.environment is not None else {}
-    paths = {name: definition.find(ctx.target, service) for name, service in services.items()}
-    definitions = {name: definition.read(ctx.target, path) for name, path in paths.items() if path}
+    found, bare = surfaces(deployment, ctx.target, ctx.config)
     env = ctx.tool("schemathesis")
-    jobs = {name: _argv(ctx, env.bin("schemathesis"), deployment, name, one) for name, one in definitions.items()}
+    jobs = {surface.service: _argv(ctx, env.bin("schemathesis"), deployment, surface) for surface in found}
     reasons, codes = _run_all(ctx, deployment, jobs)
     tested = {}
-    for name, one in definitions.items():
-        result = schemathesis_report.read(name, one, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson")
+    for surface in found:
+        name = surface.service
+        result = schemathesis_report.read(surface, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson")
         tested[name] = result
         if name in codes:
             reasons += _incomplete(name, codes[name], result, logged_in=deployment.session is not None)
-    notes = [f"{name} has no API definition: its operations were not tested" for name in services if not paths[name]]
+    notes = [f"{name} has no API definition: its operations were not tested" for name in bare]
     if deployment.session is None:
         notes.append("no [environment.login] is configured: what needs a login was tested only from outside")
     run = Run(
         tool=Tool("schemathesis", env.version, env.digest),
-        coverage=(_coverage(definitions, tested),),
+        coverage=(_coverage(found, tested),),
         rules=schemathesis_report.rules(finding for result in tested.values() for finding in result.findings),
         findings=tuple(finding for result in tested.values() for finding in result.findings),
         notes=(*notes, *(note for result in tested.values() for note in result.notes)),
@@ -96,25 +95,38 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     return Incomplete("; ".join(reasons), run) if reasons else Completed(run)
 
 
-def _argv(ctx: Context, program: Path, deployment: Deployment, name: str, definition: Definition) -> list[str]:
+def _argv(ctx: Context, program: Path, deployment: Deployment, surface: Surface) -> list[str]:
     """The command for one service. The login is in the environment: a configuration file names the variable."""
     examples, seed = _options(ctx.config)
     headers = "\n".join(
         f'{json.dumps(key)} = "${{VALLUM_LOGIN_{number}}}"' for number, key in enumerate(deployment.headers())
     )
     methods = json.dumps(METHODS)
+    name = surface.service
     settings = ctx.scratch / f"{name}.toml"
     settings.write_text(
         f"[headers]\n{headers}\n[cache]\nenabled = false\n[phases.coverage]\nunexpected-methods = {methods}\n", "utf-8"
     )
     return [
-        *(str(program), "--config-file", str(settings), "run", str(definition.file)),
-        *("--origin", deployment.urls[name], "--phases", PHASES, "--max-examples", str(examples)),
+        *(str(program), "--config-file", str(settings), "run", str(_schema(ctx, surface))),
+        *("--origin", surface.url, "--phases", PHASES, "--max-examples", str(examples)),
         *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure", "--no-shrink"),
         *("--suppress-health-check", "all", "--request-timeout", "10", "--max-redirects", "0", "--no-color"),
         *("--report", "json,ndjson", "--report-json-path", str(ctx.raw / f"{name}.json")),
         *("--report-ndjson-path", str(ctx.scratch / f"{name}.ndjson")),
     ]
+
+
+def _schema(ctx: Context, surface: Surface) -> Path:
+    """The definition's file. One that refers to other files is given whole: schemathesis must read nothing by itself."""
+    from vallum.api.references import FILES
+
+    definition = surface.definition
+    if FILES not in definition.document:
+        return definition.path
+    whole = ctx.scratch / f"{surface.service}.json"
+    whole.write_text(json.dumps(definition.document, default=str), "utf-8")
+    return whole
 
 
 def _run_all(ctx: Context, deployment: Deployment, jobs: dict[str, list[str]]) -> tuple[list[str], dict[str, int]]:
@@ -165,14 +177,16 @@ def _incomplete(name: str, code: int, tested: Tested, *, logged_in: bool) -> lis
     return []
 
 
-def _coverage(definitions: dict[str, Definition], tested: dict[str, Tested]) -> Coverage:
+def _coverage(found: list[Surface], tested: dict[str, Tested]) -> Coverage:
+    from vallum_checks.schemathesis_report import label_of
+
     missed = [
-        Missed(f"{name} {method} {path}", "no answer came from it")
-        for name, one in definitions.items()
-        for method, path in one.operations
-        if f"{method} {path}" not in tested[name].reached
+        Missed(f"{surface.service} {operation}", "no answer came from it")
+        for surface in found
+        for operation in surface.definition.operations
+        if label_of(operation) not in tested[surface.service].reached
     ]
-    expected = sum(len(one.operations) for one in definitions.values())
+    expected = sum(len(surface.definition.operations) for surface in found)
     return Coverage("operations", expected, expected - len(missed), tuple(missed[:1000]))
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,7 +20,10 @@ import msgspec
 from vallum import artifacts
 from vallum.finding import Exchange, Finding, Location, Operation, Rule
 from vallum.severity import Severity
-from vallum.stage.definition import Definition
+
+if TYPE_CHECKING:
+    from vallum.api.model import Operation as Declared
+    from vallum.stage.calls import Surface
 
 EVIDENCE = 2000
 """Characters of a request or a response that are kept as evidence."""
@@ -225,7 +228,7 @@ class Tested:
     refused: int = 0
 
 
-def read(service: str, definition: Definition, report: Path, events: Path) -> Tested:
+def read(surface: Surface, report: Path, events: Path) -> Tested:
     """Read both files of a service; what was found is kept also where the run was not whole."""
     tested = Tested()
     try:
@@ -235,9 +238,9 @@ def read(service: str, definition: Definition, report: Path, events: Path) -> Te
     except (OSError, ValueError, RecursionError) as error:
         tested.broken = f"its report cannot be read: {error}"[:300]
     else:
-        _judge(service, definition, said, tested)
+        _judge(surface, said, tested)
     try:
-        _read_events(service, definition, events, tested)
+        _read_events(surface, events, tested)
     except FileNotFoundError:
         tested.broken = tested.broken or "schemathesis wrote no events"
     except (OSError, ValueError, RecursionError) as error:
@@ -245,7 +248,8 @@ def read(service: str, definition: Definition, report: Path, events: Path) -> Te
     return tested
 
 
-def _judge(service: str, definition: Definition, said: _Report, tested: Tested) -> None:
+def _judge(surface: Surface, said: _Report, tested: Tested) -> None:
+    service, declared = surface.service, len(surface.definition.operations)
     operations = said.operations
     errors = ", ".join(f"{error.get('title')} ({error.get('count')} times)" for error in said.errors)
     generated, errored = said.test_cases.get("generated", 0), said.test_cases.get("errored", 0)
@@ -256,8 +260,8 @@ def _judge(service: str, definition: Definition, said: _Report, tested: Tested) 
             f"{operations.tested} of {operations.total} operations were tested, {operations.errored} failed"
             f"{f': {errors}' if errors else ''}"
         )
-    elif operations.total < len(definition.operations):
-        tested.broken = f"schemathesis saw {operations.total} of {len(definition.operations)} declared operations"
+    elif operations.total < declared:
+        tested.broken = f"schemathesis saw {operations.total} of {declared} declared operations"
     elif errored > ERROR_SHARE * generated:
         tested.broken = f"{errored} of {generated} requests got no answer: {errors}"
     elif errored:
@@ -276,7 +280,7 @@ def _some(labels: list[Any]) -> str:
     return ", ".join(str(label) for label in labels[:5]) + (", …" if len(labels) > 5 else "")
 
 
-def _read_events(service: str, definition: Definition, events: Path, tested: Tested) -> None:
+def _read_events(surface: Surface, events: Path, tested: Tested) -> None:
     found: dict[tuple[str, str], Finding] = {}
     decoder = msgspec.json.Decoder(_Event)
     with events.open("rb") as lines:
@@ -293,7 +297,7 @@ def _read_events(service: str, definition: Definition, events: Path, tested: Tes
                 tested.reached.add(recorder.label)
                 leak = _leak(interaction.response)
                 if leak and (recorder.label, leak) not in found:
-                    found[recorder.label, leak] = _finding(service, definition, leak, recorder.label, "", interaction)
+                    found[recorder.label, leak] = _finding(surface, leak, recorder.label, "", interaction)
                 for check in recorder.checks.get(case, ()):
                     if check.status != "failure" or check.failure_info is None:
                         continue
@@ -301,9 +305,7 @@ def _read_events(service: str, definition: Definition, events: Path, tested: Tes
                     key = (failure.operation, failure.type)
                     if key not in found:
                         evidence = recorder.interactions.get(failure.case_id or case, interaction)
-                        found[key] = _finding(
-                            service, definition, failure.type, failure.operation, failure.message, evidence
-                        )
+                        found[key] = _finding(surface, failure.type, failure.operation, failure.message, evidence)
     tested.findings = [found[key] for key in sorted(found) if not _is_shadow(key, found)]
 
 
@@ -327,22 +329,20 @@ def _leak(response: _Response) -> str:
     return "stack-trace" if _TRACE.search(text) else ""
 
 
-def _finding(
-    service: str, definition: Definition, kind: str, label: str, message: str, interaction: _Interaction
-) -> Finding:
+def _finding(surface: Surface, kind: str, label: str, message: str, interaction: _Interaction) -> Finding:
     known = KINDS.get(kind)
-    method, _, path = label.partition(" ")
-    line = definition.operations.get((method, path)) or min(
-        (line for (_, other), line in definition.operations.items() if other == path), default=0
-    )
+    operations = surface.definition.operations
+    operation = next((each for each in operations if label_of(each) == label), None)
+    method, path = (operation.method, operation.template) if operation else (label.partition(" ")[::2])
+    line = operation.line if operation else min((each.line for each in operations if each.template == path), default=0)
     title = known.title if known else f"schemathesis reports {kind}"
     first = " ".join(message.split())[:200]
     return Finding(
         rule=_rule_id(kind),
         severity=known.severity if known else Severity.UNKNOWN,
         message=f"{label}: {title}{f' ({first})' if first else ''}",
-        location=Location(definition.path, line),
-        service=service,
+        location=Location(surface.path, line),
+        service=surface.service,
         cwe=known.cwe if known else (),
         owasp=known.owasp if known else (),
         confidence="high" if kind in ("ServerError", "stack-trace", "debugger", "IgnoredAuth") else "medium",
@@ -350,6 +350,11 @@ def _finding(
         operation=Operation(method, path),
         exchange=_exchange(interaction),
     )
+
+
+def label_of(operation: Declared) -> str:
+    """What schemathesis calls an operation: `GET /orders/{id}`, or `Query.orders` for a field of GraphQL."""
+    return operation.name or f"{operation.method} {operation.template}"
 
 
 def _rule_id(kind: str) -> str:

@@ -21,25 +21,25 @@ def _run(ctx: Context) -> Outcome:
 
 def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     """Scan each service that has an API definition or an HTML page. Raises Inconclusive where none has."""
-    from vallum.stage import definition
+    from vallum.stage.calls import surfaces
     from vallum_checks import zap_engine
 
-    environment = ctx.config.environment
-    services = environment.services if environment is not None else {}
+    defined = {surface.service: surface for surface in surfaces(deployment, ctx.target, ctx.config)[0]}
     targets, bare = [], []
     for name, url in deployment.urls.items():
-        path = definition.find(ctx.target, services[name])
+        surface = defined.get(name)
         pages = ("/",) if _is_page(url) else ()
-        if not path and not pages:
+        if surface is None and not pages:
             bare.append(name)
             continue
         targets.append(
             zap_engine.ScanTarget(
                 service=name,
                 base_url=url,
-                openapi=definition.read(ctx.target, path).file if path else None,
-                openapi_relative=path,
+                openapi=surface.definition.path if surface else None,
+                openapi_relative=surface.path if surface else "",
                 pages=pages,
+                definition=surface.definition if surface else None,
             )
         )
     if not targets:

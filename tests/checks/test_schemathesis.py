@@ -6,16 +6,19 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from vallum import config as configuration
+from vallum.api.formats import read
+from vallum.api.model import Definition, Operation
 from vallum.check import Context, Planned, Skipped
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
 from vallum.outcome import Completed, Incomplete
 from vallum.severity import Severity
-from vallum.stage.definition import Definition, read
+from vallum.stage.calls import Surface
 from vallum.target import Target, discover
 from vallum_checks import dast, schemathesis, schemathesis_report
 
@@ -242,7 +245,7 @@ def test_lines_of_operations_in_every_style(api: Callable[..., ServiceTarget]) -
     )
     target, _, _ = api(definition=text)
     lines = text.splitlines()
-    assert read(target, "api/openapi.yaml").operations == {
+    assert {(each.method, each.template): each.line for each in read(target, "api/openapi.yaml").operations} == {
         ("GET", "/a"): next(n for n, line in enumerate(lines, 1) if '"get"' in line),
         ("POST", "/b"): next(n for n, line in enumerate(lines, 1) if '"POST"' in line),
     }
@@ -276,13 +279,19 @@ OPERATIONS = (
 
 
 @pytest.fixture
-def vampi() -> Definition:
-    operations = {(label.split()[0], label.split()[1]): number for number, label in enumerate(OPERATIONS, 1)}
-    return Definition("openapi.yaml", DATA / "none", operations)
+def vampi() -> Surface:
+    def build(*_: object) -> NoReturn:
+        raise AssertionError
+
+    operations = (
+        Operation(*label.split(" ", 1), number, False, frozenset()) for number, label in enumerate(OPERATIONS, 1)
+    )
+    definition = Definition(DATA / "none", "", "", tuple(operations), {}, "openapi", build)
+    return Surface("vampi", "http://127.0.0.1:1", "openapi.yaml", definition)
 
 
-def test_a_recorded_run(vampi: Definition) -> None:
-    tested = schemathesis_report.read("vampi", vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
+def test_a_recorded_run(vampi: Surface) -> None:
+    tested = schemathesis_report.read(vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
     assert tested.broken == ""
     assert tested.reached >= set(OPERATIONS)
     assert (tested.seen, tested.refused) == (14, 5)
@@ -293,10 +302,10 @@ def test_a_recorded_run(vampi: Definition) -> None:
     assert all(finding.severity is Severity.INFO for finding in tested.findings)
 
 
-def test_a_recorded_run_on_a_target_that_was_down(vampi: Definition, tmp_path: Path) -> None:
+def test_a_recorded_run_on_a_target_that_was_down(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "none.ndjson"
     events.touch()
-    tested = schemathesis_report.read("vampi", vampi, DATA / "target-down.json", events)
+    tested = schemathesis_report.read(vampi, DATA / "target-down.json", events)
     assert tested.broken == "0 of 14 operations were tested, 14 failed: Network Error (14 times)"
     assert tested.reached == set()
 
@@ -313,29 +322,29 @@ def test_a_recorded_run_on_a_target_that_was_down(vampi: Definition, tmp_path: P
         ({"operations": "many"}, "report cannot be read"),
     ],
 )
-def test_a_report_that_does_not_prove_a_whole_run(vampi: Definition, tmp_path: Path, change: dict, reason: str) -> None:
+def test_a_report_that_does_not_prove_a_whole_run(vampi: Surface, tmp_path: Path, change: dict, reason: str) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps(json.loads((DATA / "vampi.json").read_text()) | change))
-    assert reason in schemathesis_report.read("vampi", vampi, report, DATA / "vampi.ndjson").broken
+    assert reason in schemathesis_report.read(vampi, report, DATA / "vampi.ndjson").broken
 
 
-def test_events_that_were_cut_off(vampi: Definition, tmp_path: Path) -> None:
+def test_events_that_were_cut_off(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     shutil.copy(DATA / "vampi.ndjson", events)
     events.write_bytes(events.read_bytes()[:-40])
-    tested = schemathesis_report.read("vampi", vampi, DATA / "vampi.json", events)
+    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
     assert tested.broken == "its events cannot be read: the last event is cut off"
     assert tested.findings == []
 
 
-def test_missing_files(vampi: Definition, tmp_path: Path) -> None:
-    tested = schemathesis_report.read("vampi", vampi, tmp_path / "none", tmp_path / "none")
+def test_missing_files(vampi: Surface, tmp_path: Path) -> None:
+    tested = schemathesis_report.read(vampi, tmp_path / "none", tmp_path / "none")
     assert tested.broken == "schemathesis wrote no report"
 
 
-def test_an_unknown_kind_of_failure_is_of_unknown_severity(vampi: Definition, tmp_path: Path) -> None:
+def test_an_unknown_kind_of_failure_is_of_unknown_severity(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_text((DATA / "vampi.ndjson").read_text().replace("UndefinedContentType", "NewInTheNextVersion"))
-    tested = schemathesis_report.read("vampi", vampi, DATA / "vampi.json", events)
+    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
     assert sum(finding.severity is Severity.UNKNOWN for finding in tested.findings) == 6
     assert {f.rule for f in tested.findings} <= {rule.id for rule in schemathesis_report.rules(tested.findings)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vallum.api.model import Request
+from vallum.api.model import Definition, Request
 from vallum.finding import Finding, Rule
 from vallum.outcome import Coverage, Database, Tool
 
@@ -13,13 +13,15 @@ from vallum.outcome import Coverage, Database, Tool
 @dataclass(frozen=True)
 class ScanTarget:
     """One staged service. `base_url` has no slash at the end; `openapi_relative` is the definition's path in the target,
-    for locations; `pages` are paths of HTML pages from which the spider starts."""
+    for locations; `pages` are paths of HTML pages from which the spider starts. `definition` is `openapi` as it was read, where
+    it was already."""
 
     service: str
     base_url: str
     openapi: Path | None
     openapi_relative: str
     pages: tuple[str, ...] = ()
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True)

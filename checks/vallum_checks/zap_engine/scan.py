@@ -30,7 +30,11 @@ def attack(
     end = began + deadline
     if not targets:
         raise Inconclusive("there is no service to attack")
-    definitions = {target.service: definition.read(target.openapi) for target in targets if target.openapi}
+    definitions = {
+        target.service: target.definition or definition.read(target.openapi or Path())
+        for target in targets
+        if target.definition or target.openapi
+    }
     if not any(d.operations for d in definitions.values()) and not any(target.pages for target in targets):
         raise Inconclusive("there is nothing to attack: no operation in any definition, and no page")
     gone = watch.dead((target.service, target.base_url + "/") for target in targets)

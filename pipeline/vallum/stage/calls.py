@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from vallum.api import openapi
-from vallum.api.model import Request
+from vallum.api import formats
+from vallum.api.model import Definition, Request
 from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.finding import Exchange
-from vallum.stage import definition
 from vallum.stage.scope import TIMEOUT
 from vallum.target import Target
 
@@ -36,7 +35,7 @@ class Surface:
     service: str
     url: str
     path: str
-    definition: openapi.Definition
+    definition: Definition
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[li
     services = config.environment.services if config.environment is not None else {}
     found, bare = [], []
     for name, url in deployment.urls.items():
-        path = definition.find(target, services[name]) if name in services else ""
+        path = formats.find(target, services[name]) if name in services else ""
         if path:
-            found.append(Surface(name, url, path, openapi.read(target.root / path)))
+            found.append(Surface(name, url, path, formats.read(target, path)))
         else:
             bare.append(name)
     return found, bare

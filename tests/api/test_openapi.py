@@ -1,4 +1,4 @@
-"""Reading definitions and making requests from them: what ZAP's own import got wrong is decided here."""
+"""Reading OpenAPI and making requests from it: what ZAP's own import got wrong is decided here."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.api import openapi as reading
-from vallum.api.model import Operation, Request
+from vallum.api.model import PLACEHOLDER, Request
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine.model import ScanTarget, Sent
-from vallum_checks.zap_engine.seed import Seeder, reached, write
 
 Write = Callable[..., Path]
 
@@ -158,7 +156,7 @@ def test_swagger_2(definition: Write) -> None:
     ("text", "why"),
     [
         ("a: [", "is no YAML or JSON"),
-        ("just text", "is no OpenAPI definition"),
+        ("just text", "it holds no object"),
         ("paths: {}", "is no OpenAPI definition"),
         ("\x00", "is no YAML or JSON"),
     ],
@@ -166,72 +164,14 @@ def test_swagger_2(definition: Write) -> None:
 def test_what_is_no_definition(definition: Write, text: str, why: str) -> None:
     with pytest.raises(Inconclusive, match=why):
         reading.read(definition(text))
-    with pytest.raises(Inconclusive, match="cannot read"):
+    with pytest.raises(Inconclusive, match="cannot read the API definition openapi"):
         reading.read(Path("/nowhere/openapi.yaml"))
 
 
 @given(template=st.text("ab{}/.%é ", min_size=1, max_size=12), prefix=st.sampled_from(["", "/api", "/v1.0"]))
 def test_a_request_matches_its_own_template(template: str, prefix: str) -> None:
     template = "/" + template
-    filled = reading._PLACEHOLDER.sub("1", prefix + template)
+    filled = PLACEHOLDER.sub("1", prefix + template)
     if "{" in filled.replace("{}", "") or "}" in filled:
         return
     assert reading.matcher(prefix, template).fullmatch(filled)
-
-
-def operation(*declared: str, secured: bool = False, login: bool = False) -> Operation:
-    return Operation("GET", "/a", 1, secured, frozenset(declared), login=login)
-
-
-@pytest.mark.parametrize(
-    ("status", "of", "why"),
-    [
-        (200, operation(), ""),
-        (302, operation(), ""),
-        (0, operation(), "no answer"),
-        (404, operation(), "answered 404"),
-        (404, operation("404"), ""),
-        (405, operation("405"), "answered 405"),
-        (403, operation(), "answered 403"),
-        (403, operation("403"), ""),
-        (401, operation("401", secured=True), "answered 401: the login was refused"),
-        (401, operation("401", login=True), ""),
-        (401, operation(), "answered 401"),
-        (422, operation(), ""),
-        (500, operation(), ""),
-    ],
-)
-def test_reached(status: int, of: Operation, why: str) -> None:
-    said = reached(Sent("s", Request(of, "/a"), status), logged_in=True)
-    assert said.startswith(why) if why else said == ""
-
-
-def test_ids_of_answers_become_path_parameters(serve, definition: Write, tmp_path: Path) -> None:
-    """GET /things/{thingId} has no example: the id comes from what the collection answered."""
-    text = """
-openapi: 3.0.3
-info: { title: Things }
-paths:
-  /things/{thingId}: { get: { parameters: [{ name: thingId, in: path, schema: { type: string } }], responses: {} } }
-  /things: { get: { security: [{ b: [] }], responses: {} } }
-"""
-    asked_for = []
-
-    def app(asked):
-        asked_for.append((asked.path, asked.headers.get("authorization")))
-        return 200, {"Content-Type": "application/json"}, b'{"items": [{"id": "a7"}, {"id": "b8"}]}'
-
-    server = serve(app)
-    read = reading.read(definition(text))
-    # Any proxy will do here: this server answers absolute addresses as well.
-    seeder = Seeder(ScanTarget("things", server.url, None, ""), read, server.url, {"Authorization": "Bearer t"})
-    seeder.early()
-    assert [sent.status for sent in seeder.sent] == [200, 200]
-    assert asked_for == [("/things", "Bearer t"), ("/things/a7", "Bearer t")]
-    write(tmp_path / "seeds.tsv", [seeder], ["Shop", "things", "not a word!"])
-    port = server.url.rpartition(":")[2]
-    assert (tmp_path / "seeds.tsv").read_text().splitlines() == [
-        "words\tshop,things",
-        f"127.0.0.1:{port}\tGET\t/things\t/things\t\t\t\t1",
-        f"127.0.0.1:{port}\tGET\t/things/a7\t/things/[^/]+\t2:thingId\t\t\t0",
-    ]
