@@ -6,13 +6,32 @@ import http.client
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from vallum.check import Check, Context, Stage
-from vallum.errors import Inconclusive
+from vallum.check import Check, Context, Planned, Skipped, Stage
+from vallum.config import Config
+from vallum.errors import Inconclusive, UserError
 from vallum.outcome import Completed, Incomplete, Outcome, Run
+from vallum.target import Target
 from vallum_checks import dast
 
 if TYPE_CHECKING:
     from vallum.stage import Deployment
+
+
+def applies(target: Target, config: Config) -> Planned | Skipped:
+    """As every dynamic check. Raises UserError for a rule file that cannot be read and for settings that cannot work."""
+    plan = dast.applies(target, config)
+    if isinstance(plan, Skipped) or config.environment is None:
+        return plan
+    from vallum_checks.zap_engine import levels
+
+    levels.read(target.root, config.zap.rules)
+    for name in config.zap.service_minutes:
+        if name not in config.environment.services:
+            known = ", ".join(sorted(config.environment.services))
+            raise UserError(f"zap.service-minutes: there is no service `{name}`", f"known: {known}")
+    if config.zap.release and not config.zap.release_sha256:
+        raise UserError("zap.release is not pinned", "give the package's SHA-256 as zap.release-sha256")
+    return plan
 
 
 def _run(ctx: Context) -> Outcome:
@@ -23,6 +42,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     """Scan each service that has an API definition or an HTML page. Raises Inconclusive where none has."""
     from vallum.stage.calls import surfaces
     from vallum_checks import zap_engine
+    from vallum_checks.zap_engine import levels
 
     defined = {surface.service: surface for surface in surfaces(deployment, ctx.target, ctx.config)[0]}
     targets, bare = [], []
@@ -51,6 +71,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         raw=ctx.raw,
         deadline=ctx.deadline,
         auth=deployment.headers(),
+        levels=levels.read(ctx.target.root, ctx.config.zap.rules),
     )
     run = Run(
         tool=attack.tool,
@@ -83,7 +104,7 @@ CHECK = Check(
     id="zap",
     stage=Stage.STAGED,
     summary="ZAP attacks the staged services, logged in",
-    applies=dast.applies,
+    applies=applies,
     run=_run,
     tags=("dast",),
     deadline=1800,

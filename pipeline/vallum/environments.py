@@ -20,17 +20,20 @@ class Ready(Table, frozen=True, kw_only=True):
 
 
 class StagedService(Table, frozen=True, kw_only=True):
-    """One service of a `process` environment. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME}
-    {secret.NAME}."""
+    """One service. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME} {secret.NAME}. `command`, `runtime`
+    and `install` are for `process`; elsewhere the image says what runs, and `port` is what it listens on in its container (else
+    what the compose file or the Service names); `forward` is what kubectl forwards to, `service/` and the name if not set."""
 
     directory: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     runtime: Literal["python", "node", "none"] = "none"
     install: str = ""
     env: dict[str, str] = {}
     ready: Ready = Ready()
     depends_on: tuple[str, ...] = ()
     openapi: str = ""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    forward: str = ""
 
 
 class SecretSource(Table, frozen=True, kw_only=True):
@@ -65,6 +68,32 @@ class Login(Table, frozen=True, kw_only=True):
     probe: str
 
 
+class Compose(Table, frozen=True, kw_only=True):
+    """How a `compose` environment is built: `file`, an engine that answers, `variables` for ${NAME} and for `environment:` of
+    the file's secrets (nothing else is looked up; placeholders {secret.NAME}). A container that nobody takes down ends after
+    `lifetime-minutes` by itself (podman)."""
+
+    file: str = "compose.yaml"
+    engine: Literal["any", "podman", "docker"] = "any"
+    variables: dict[str, str] = {}
+    build_minutes: Annotated[float, msgspec.Meta(gt=0)] = 15
+    lifetime_minutes: Annotated[float, msgspec.Meta(gt=0)] = 120
+
+
+class Kubernetes(Table, frozen=True, kw_only=True):
+    """What a `kubernetes` environment applies, in a namespace of the run: `manifests` (files or folders), a `kustomize` folder
+    or a Helm `chart` with its `values` files. `context` names the cluster and is never guessed; `secrets` are Secret objects
+    that are made first (placeholders {secret.NAME}); `minutes` is the deadline of the rollout."""
+
+    context: str
+    manifests: tuple[str, ...] = ()
+    kustomize: str = ""
+    chart: str = ""
+    values: tuple[str, ...] = ()
+    secrets: dict[str, dict[str, str]] = {}
+    minutes: Annotated[float, msgspec.Meta(gt=0)] = 5
+
+
 class Environment(Table, frozen=True, kw_only=True):
     """The staged deployment. Only `process` exists so far: each service is a process group of this machine."""
 
@@ -76,14 +105,28 @@ class Environment(Table, frozen=True, kw_only=True):
 
 
 class Zap(Table, frozen=True, kw_only=True):
-    """Where a ZAP is: a running daemon's `url` (its key in the environment variable named by `key-env`), else what is found.
-    `minutes` is the budget of one active scan, `provide` what may be tried, in order."""
+    """Where a ZAP is: a running daemon's `url` (its key in the environment variable named by `key-env`), else what is found;
+    `provide` is what may be tried, in order. `release` is for the official package: its URL and SHA-256, else those of 2.17.0.
+
+    `mode`: `baseline` only looks at answers, `api` attacks the operations of the definitions, `full` follows every page too.
+    `minutes` is each service's budget of active scanning, `service-minutes` that of single ones; the whole is
+    `[checks.zap] deadline`. `rules` is a rule file in ZAP's format. `min-version`, `min-rules` (active and passive together)
+    and `add-ons` (ids) are what the ZAP must have.
+    """
 
     url: str = ""
     key_env: str = "ZAP_API_KEY"
     image: str = ""
+    release: str = ""
+    release_sha256: str = ""
+    mode: Literal["baseline", "api", "full"] = "api"
+    rules: str = ""
     minutes: Annotated[float, msgspec.Meta(gt=0)] = 10
-    provide: tuple[Literal["daemon", "install", "container", "assembled"], ...] = (
+    service_minutes: dict[str, Annotated[float, msgspec.Meta(gt=0)]] = {}
+    min_version: str = ""
+    min_rules: Annotated[int, msgspec.Meta(ge=0)] = 0
+    add_ons: tuple[str, ...] = ()
+    provide: tuple[Literal["daemon", "install", "container", "release", "assembled"], ...] = (
         "daemon",
         "install",
         "container",

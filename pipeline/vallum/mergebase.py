@@ -45,6 +45,7 @@ NAMED = (
     ("intelligence", "kev"),
     ("baseline", "file"),
     ("policy", "vex"),
+    ("zap", "rules"),
     ("checks", "*", "options", "rules"),
 )
 """Keys of the configuration whose values may name files of the target that decide what is found."""
@@ -111,6 +112,16 @@ class Trusted:
     def baseline_text(self) -> str | None:
         """`vallum-baseline.json` as it counts."""
         return _text(self.read(BASELINE))
+
+    def untouched(self, path: str) -> bool:
+        """Whether file or folder `path` (relative to the target) is as the base has it; true where there is no base, and where
+        neither the base nor the change has it in git."""
+        if self.repository is None:
+            return True
+        entries = self.repository.entries(self.base, [path])
+        if not entries:
+            return not self.repository.entries(self.head, [path])
+        return _same(self.root, path, entries)
 
     def renames(self) -> dict[str, str]:
         """Files that the change moved: path now → path at the merge base, the one that identities are made of."""

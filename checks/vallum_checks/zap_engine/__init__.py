@@ -9,14 +9,22 @@ from vallum_checks.zap_engine.model import Attack, ScanTarget
 
 if TYPE_CHECKING:
     from vallum.config import Config
+    from vallum_checks.zap_engine.levels import Levels
 
 __all__ = ["Attack", "ScanTarget", "attack"]
 
 
 def attack(
-    targets: list[ScanTarget], *, config: Config, scratch: Path, raw: Path, deadline: float, auth: dict[str, str]
+    targets: list[ScanTarget],
+    *,
+    config: Config,
+    scratch: Path,
+    raw: Path,
+    deadline: float,
+    auth: dict[str, str],
+    levels: Levels | None = None,
 ) -> Attack:
     """Attack the staged services; see vallum_checks.zap_engine.scan.attack. Imported late: `vallum -l` must be quick."""
     from vallum_checks.zap_engine.scan import attack as run
 
-    return run(targets, config=config, scratch=scratch, raw=raw, deadline=deadline, auth=auth)
+    return run(targets, config=config, scratch=scratch, raw=raw, deadline=deadline, auth=auth, levels=levels)

@@ -9,7 +9,7 @@ raises, and values are checked for what they must be.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vallum.errors import Inconclusive
@@ -19,6 +19,8 @@ READ = 30.0
 """Seconds. A page of 5,000 alerts of a full scan took 2 s."""
 PAGE = 5000
 """Alerts a call: 20,000 took 8 s in pages of 5,000 and 43 s in pages of 500."""
+BATCH = 50
+"""Messages a call."""
 OVERLAP = 200
 """Alerts read twice: while a scan runs, threads may file one before another that was numbered first."""
 _ERROR_KEYS = {"code", "message"}
@@ -119,14 +121,12 @@ class Zap:
                 return
             start += PAGE
 
-    def messages(self, numbers: list[str]) -> dict[str, dict[str, Any]]:
-        """Requests and responses by id."""
-        found: dict[str, dict[str, Any]] = {}
-        for at in range(0, len(numbers), 50):
-            batch = numbers[at : at + 50]
+    def messages(self, numbers: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Requests and responses with their ids, a few at a time: a body may be long, and there may be thousands."""
+        for at in range(0, len(numbers), BATCH):
+            batch = numbers[at : at + BATCH]
             for message in self.rows(self.api.core.messages_by_id(",".join(batch)), "messages"):
-                found[str(message.get("id", ""))] = message
-        return found
+                yield str(message.get("id", "")), message
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from vallum.finding import Exchange, Finding, Location, Rule
 from vallum.finding import Operation as Where
 from vallum.severity import Severity
 from vallum.stage.redact import MARK, Redactor
+from vallum_checks.zap_engine.levels import Levels, Line
 from vallum_checks.zap_engine.model import ScanTarget
 
 LIMIT = 4096
@@ -44,14 +47,17 @@ class Surface:
         path = urlsplit(url).path or "/"
         base = urlsplit(self.target.base_url).path.rstrip("/")
         path = path[len(base) :] if base and path.startswith(base) else path
-        # A template without placeholders is the more specific one: /orders/export before /orders/{number}.
-        for operation in sorted(self.operations, key=lambda o: o.template.count("{")):
-            if operation.method == method and matcher(self.prefix, operation.template).fullmatch(path):
-                return self.prefix + operation.template, operation
-        for operation in sorted(self.operations, key=lambda o: o.template.count("{")):
-            if matcher(self.prefix, operation.template).fullmatch(path):
-                return self.prefix + operation.template, None
-        return unquote(path), None
+        at = [operation for pattern, operation in self._patterns if pattern.fullmatch(path)]
+        if not at:
+            return unquote(path), None
+        own = next((operation for operation in at if operation.method == method), None)
+        return self.prefix + (own or at[0]).template, own
+
+    @functools.cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], Operation]]:
+        """A template without placeholders is the more specific one: /orders/export before /orders/{number}."""
+        order = sorted(self.operations, key=lambda o: o.template.count("{"))
+        return [(matcher(self.prefix, operation.template), operation) for operation in order]
 
 
 def rules_of(alerts: Iterable[Mapping[str, Any]]) -> tuple[Rule, ...]:
@@ -75,6 +81,32 @@ def rules_of(alerts: Iterable[Mapping[str, Any]]) -> tuple[Rule, ...]:
 def rule_id(alert: Mapping[str, Any]) -> str:
     """ZAP's alert reference, which tells the variants of a rule apart; else the id of the rule."""
     return str(alert.get("alertRef") or alert.get("pluginId") or "0")
+
+
+_TEXTS = ("alert", "name", "description", "solution", "reference", "risk", "confidence", "method", "param", "other")
+_KEPT = ("id", "pluginId", "alertRef", "url", "cweid", "messageId")
+
+
+def slim(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """The alert without what no finding shows, its texts shared with the other alerts of the rule: there may be 25,000."""
+    kept: dict[str, Any] = {key: alert[key] for key in _KEPT if key in alert}
+    kept |= {key: sys.intern(str(alert[key])[:2000]) for key in _TEXTS if alert.get(key)}
+    tags = alert.get("tags")
+    if isinstance(tags, Mapping) and tags:
+        kept["tags"] = {sys.intern(str(name)): sys.intern(str(value)) for name, value in tags.items()}
+    return kept
+
+
+def risk(alert: Mapping[str, Any]) -> Severity:
+    """How bad ZAP says it is; our own rules say more exactly."""
+    severity = _RISK.get(str(alert.get("risk")), Severity.UNKNOWN)
+    raised = str((alert.get("tags") or {}).get("VALLUM_SEVERITY", ""))
+    return Severity(raised) if severity is Severity.HIGH and raised in set(Severity) else severity
+
+
+def plugin(rule: str) -> str:
+    """The number of the rule without that of its variant: `10038` of `10038-1`."""
+    return rule.partition("-")[0]
 
 
 def wanted(alert: Mapping[str, Any]) -> bool:
@@ -126,15 +158,23 @@ def group(surface: Surface, alerts: Sequence[Mapping[str, Any]]) -> list[Group]:
 
 
 def finding(
-    surface: Surface, found: Group, message: Mapping[str, Any] | None, redactor: Redactor, services: Mapping[str, str]
+    surface: Surface,
+    found: Group,
+    exchange: Exchange | None,
+    redactor: Redactor,
+    services: Mapping[str, str],
+    levels: Levels | None = None,
+    out: Line | None = None,
 ) -> Finding:
-    """The finding. `message` is ZAP's record of the exchange, `services` maps an authority to the service's name."""
+    """The finding. `exchange` proves it, `services` maps an authority to the service's name, `levels` is the rule file and
+    `out` its line that takes the address out of scope."""
     alert = found.alert
     tags = alert.get("tags") or {}
-    severity = _RISK.get(str(alert.get("risk")), Severity.UNKNOWN)
-    raised = str(tags.get("VALLUM_SEVERITY", ""))
-    if severity is Severity.HIGH and raised in set(Severity):
-        severity = Severity(raised)
+    severity = risk(alert)
+    levels = levels or Levels()
+    number_of_rule = plugin(rule_id(alert))
+    severity = levels.severity(number_of_rule, severity)
+    hidden = out or levels.hides(number_of_rule)
     number = str(alert.get("cweid") or "")
     owasp = sorted({label for label in map(_label, tags) if label})
     text = f"{_title(alert)} at {found.method} {found.path}"
@@ -156,11 +196,13 @@ def finding(
         confidence=_CONFIDENCE.get(str(alert.get("confidence")), ""),
         fix=_plain(alert.get("solution"), 1000),
         operation=Where(found.method, found.path, found.parameter),
-        exchange=_exchange(message, redactor, services) if message else None,
+        exchange=exchange,
+        suppression=levels.suppression(hidden) if hidden is not None else None,
     )
 
 
-def _exchange(message: Mapping[str, Any], redactor: Redactor, services: Mapping[str, str]) -> Exchange:
+def exchange(message: Mapping[str, Any], redactor: Redactor, services: Mapping[str, str]) -> Exchange:
+    """ZAP's record of a request and its response as evidence: bounded, without secrets and hosts."""
     return Exchange(
         request=evidence(
             str(message.get("requestHeader") or ""), str(message.get("requestBody") or ""), redactor, services

@@ -40,10 +40,11 @@ class Attack:
 
 @dataclass(frozen=True)
 class Sent:
-    """A seed and its answer; `status` 0: none."""
+    """A seed and its answer; `status` 0: none. `html`: it is a page."""
 
     service: str
     request: Request
     status: int
     why: str = ""
     text: str = ""
+    html: bool = False

@@ -10,19 +10,28 @@ from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.outcome import Database, Tool
 from vallum.progress import say
-from vallum_checks.zap_engine import findings, proof, results, steps, watch
+from vallum_checks.zap_engine import equipment, proof, results, steps, watch
 from vallum_checks.zap_engine.client import ZapGone
 from vallum_checks.zap_engine.engagement import Engagement
+from vallum_checks.zap_engine.levels import Levels
 from vallum_checks.zap_engine.model import Attack, ScanTarget
 from vallum_checks.zap_engine.provide import provided
 
 
 def attack(
-    targets: list[ScanTarget], *, config: Config, scratch: Path, raw: Path, deadline: float, auth: dict[str, str]
+    targets: list[ScanTarget],
+    *,
+    config: Config,
+    scratch: Path,
+    raw: Path,
+    deadline: float,
+    auth: dict[str, str],
+    levels: Levels | None = None,
 ) -> Attack:
     """Attack the services with the first ZAP that works.
 
-    `deadline` is in seconds from now, `auth` the headers of a logged-in request, `scratch` and `raw` existing folders.
+    `deadline` is in seconds from now, `auth` the headers of a logged-in request, `scratch` and `raw` existing folders,
+    `levels` what the rule file says.
     Nothing but the targets' addresses is requested. Raises Inconclusive where no ZAP works or nothing could be attacked;
     a scan that was not whole returns what it found, and why in `incomplete`.
     """
@@ -42,36 +51,47 @@ def attack(
         raise Inconclusive(f"{gone[0]} does not answer before the attack")
     with provided(config, scratch, raw) as zap:
         say(f"zap        {zap.kind} ZAP {zap.version} is up after {time.monotonic() - began:.1f} s")
-        return _run(Engagement(targets, definitions, config, raw, end, auth, zap))
+        return _run(Engagement(targets, definitions, config, raw, end, auth, zap, levels or Levels()))
 
 
 def _run(e: Engagement) -> Attack:
-    """The whole attack. Where ZAP is lost on the way, what was found until then is kept."""
-    e.rules = proof.rules(e)
+    """The whole attack. Where ZAP is lost or refuses on the way, what was found until then is kept."""
     try:
-        steps.prepare(e)
-        steps.fill_tree(e)
-        steps.spider(e)
-        steps.scan(e)
-        steps.late(e)
-        steps.passive(e)
-        proof.prove(e)
-    except ZapGone as error:
-        e.problems.append(error.reason)
-        if error.detail:
-            (e.raw / "zap-gone.txt").write_text(error.detail, "utf-8")
-    try:
-        results.snapshot(e, whole=True)
-    except ZapGone as error:  # what was saved on the way is kept, without the exchanges
-        e.problems.append(error.reason)
-    found = results.everything_found(e)
-    steps.leave(e)
+        equipment.equip(e)
+        try:
+            _steps(e)
+        except Inconclusive as error:
+            e.problems.append(error.reason)
+            if error.detail:
+                (e.raw / "zap-gone.txt").write_text(e.redactor.text(error.detail), "utf-8")
+        try:
+            results.snapshot(e, whole=True)
+        except ZapGone as error:  # what was saved on the way is kept, without the exchanges
+            e.problems.append(error.reason)
+        found = results.everything_found(e)
+    finally:
+        steps.leave(e)
+    kind, here = e.provided.kind, e.equipment
+    passive = (Database("ZAP passive scan rules", kind, here.passive),) if here.passive else ()
     return Attack(
         tool=Tool("ZAP", e.provided.version, e.provided.digest),
         findings=found[0],
-        rules=findings.rules_of(found[1]),
+        rules=found[1],
         coverage=results.coverage(e),
-        databases=(Database("ZAP scan rules", e.provided.kind, e.rules),),
+        databases=(Database("ZAP active scan rules", kind, here.active), *passive),
         incomplete="; ".join(dict.fromkeys(e.problems)),
         notes=(*results.about(e), *dict.fromkeys(e.notes)),
     )
+
+
+def _steps(e: Engagement) -> None:
+    steps.prepare(e)
+    steps.fill_tree(e)
+    steps.spider(e)
+    if not e.baseline:
+        steps.scan(e)
+        steps.late(e)
+    elif not e.equipment.passive:
+        steps.scan(e)  # with the rules that only look
+    steps.passive(e)
+    proof.prove(e)

@@ -16,6 +16,7 @@ from vallum_checks.zap_engine.model import ScanTarget, Sent
 
 DEADLINE = 20.0
 """Seconds for one request."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 KEPT = 65536
 """Characters of an answer in which ids are looked for."""
 
@@ -32,9 +33,12 @@ class Seeder:
         self._ids: dict[str, str] = {}
         self.sent: list[Sent] = []
 
-    def early(self) -> None:
-        """Send all operations but those that delete or log out. A servers entry whose path does not exist is found out."""
-        chosen = [operation for operation in self.definition.operations if not operation.late]
+    def early(self, *, safe: bool = False) -> None:
+        """Send all operations but those that delete or log out; `safe`: none that changes anything (RFC 9110, 9.2.1).
+
+        A servers entry whose path does not exist is found out.
+        """
+        chosen = [o for o in self.definition.operations if not o.late and (not safe or o.method in SAFE)]
         first = self._all(chosen)
         if self.prefix and first and all(sent.status in {0, 404} for sent in first):
             self.prefix = ""
@@ -92,7 +96,8 @@ class Seeder:
             return Sent(self.target.service, request, 0, "the service did not answer")
         text = answer.text[:KEPT] if "json" in answer.headers.get("content-type", "") else ""
         self._harvest(request.operation.template, text)
-        return Sent(self.target.service, request, answer.status_code, text=text)
+        html = "html" in answer.headers.get("content-type", "")
+        return Sent(self.target.service, request, answer.status_code, text=text, html=html)
 
     def _harvest(self, template: str, text: str) -> None:
         """Remember ids in an answer: for path parameters without an example."""

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine import results, seed, watch
+from vallum_checks.zap_engine import equipment, results, seed, watch
 from vallum_checks.zap_engine.client import ZapGone
 from vallum_checks.zap_engine.engagement import Engagement
 from vallum_checks.zap_engine.model import ScanTarget
@@ -20,7 +20,10 @@ THREADS = 20
 limit themselves to six requests on the way. For an official ZAP its own default stays."""
 INJECTABLE = 1 + 2 + 8 + 16
 """Query, body, headers, path segments: our rules leave out those that the definition does not name."""
-SPIDER_SECONDS = 60.0
+SPIDER_SECONDS = {"baseline": 60.0, "api": 60.0, "full": 600.0}
+"""For each page from which the spider starts."""
+SPIDER_DEPTH = {"baseline": 5, "api": 5, "full": 12}
+"""5 is ZAP's own default."""
 
 
 def prepare(e: Engagement) -> None:
@@ -34,7 +37,8 @@ def prepare(e: Engagement) -> None:
         e.before.update(str(alert.get("id")) for alert in e.zap.alerts(target.base_url))
     # In this mode ZAP itself refuses to attack anything outside the context.
     e.zap.action(e.api.core.set_mode("protect"), "switch to protected mode")
-    minutes = max(1, math.ceil(min(e.config.zap.minutes, (e.end - time.monotonic()) / 60)))
+    longest = max(e.budget(target.service) for target in e.targets)
+    minutes = max(1, math.ceil(min(longest, (e.end - time.monotonic()) / 60)))
     scan = e.api.ascan
     e.zap.action(scan.set_option_max_scan_duration_in_mins(minutes), "limit the scan")
     e.zap.action(scan.set_option_max_rule_duration_in_mins(max(1, minutes // 2)), "limit a rule")
@@ -48,11 +52,11 @@ def prepare(e: Engagement) -> None:
 def fill_tree(e: Engagement) -> None:
     """Send every operation through ZAP, and prove that they arrived in its tree."""
     for seeder in e.seeders.values():
-        seeder.early()
+        seeder.early(safe=e.baseline)
     _tell_rules(e)
     for service, seeder in e.seeders.items():
         sent = [one for one in seeder.sent if one.status]
-        if seeder.definition.operations and not sent and not all(o.late for o in seeder.definition.operations):
+        if seeder.sent and not sent:
             e.problems.append(f"{service} answered none of its operations")
         # Not at once: ZAP files what passed its proxy a moment after the answer.
         missing = missing_from_tree(e, service, sent)
@@ -73,11 +77,19 @@ def _tell_rules(e: Engagement) -> None:
 
 
 def spider(e: Engagement) -> None:
-    """Follow the links of the HTML pages."""
+    """Follow the links of the HTML pages; in mode `full` also those of every operation that answered with a page."""
+    mode = e.config.zap.mode
+    starts = {target.service: list(target.pages) for target in e.targets}
+    if mode == "full":
+        for service, seeder in e.seeders.items():
+            starts[service] += [one.request.path for one in seeder.sent if one.html and 200 <= one.status < 300]
+    if not any(starts.values()):
+        return
+    e.zap.action(e.api.spider.set_option_max_depth(SPIDER_DEPTH[mode]), "limit the spider's depth")
     for target in e.targets:
-        for page in target.pages:
+        for page in dict.fromkeys(starts[target.service]):
             number = str(e.zap.number(_start_spider(e, target, page), "spider scan id"))
-            limit = min(e.end, time.monotonic() + SPIDER_SECONDS)
+            limit = min(e.end, time.monotonic() + SPIDER_SECONDS[mode])
             while e.zap.number(e.api.spider.status(number), "spider progress") < 100:
                 e.provided.alive()
                 if time.monotonic() > limit:
@@ -85,12 +97,9 @@ def spider(e: Engagement) -> None:
                     e.api.spider.stop(number)
                     break
                 time.sleep(0.1)
-            outcome = e.api.spider.full_results(number)
-            errors = [row["urlsIoError"] for row in outcome if isinstance(row, dict) and row.get("urlsIoError")]
-            if errors and errors[0]:
-                e.notes.append(f"the spider got no answer from {len(errors[0])} addresses of {target.service}")
-    if not any(target.pages for target in e.targets):
-        return
+            errors = watch.unanswered(e.api.spider.full_results(number))
+            if errors:
+                e.notes.append(f"the spider got no answer from {errors} addresses of {target.service}")
     passive(e)
 
 
@@ -153,13 +162,13 @@ def late(e: Engagement) -> None:
 
 
 def _watched(e: Engagement, target: ScanTarget, number: Any) -> watch.Watched:
-    return watch.Watched(target.service, str(e.zap.number(number, "active scan id")), target.base_url + "/")
+    end = e.budgets.setdefault(target.service, time.monotonic() + e.budget(target.service) * 60)
+    return watch.Watched(target.service, str(e.zap.number(number, "active scan id")), target.base_url + "/", end=end)
 
 
 def _follow(e: Engagement, scans: list[watch.Watched]) -> None:
     e.scans += scans
-    budget = time.monotonic() + e.config.zap.minutes * 60
-    watcher = watch.Watcher(e.zap, e.provided.alive, lambda: results.snapshot(e), min(e.end, budget))
+    watcher = watch.Watcher(e.zap, e.provided.alive, lambda: results.snapshot(e), e.end)
     watcher.follow(scans)
     for scan in scans:
         if scan.why:
@@ -172,6 +181,7 @@ def _follow(e: Engagement, scans: list[watch.Watched]) -> None:
 def leave(e: Engagement) -> None:
     """Leave somebody else's ZAP as it was."""
     if e.provided.kind == "daemon":
+        equipment.restore(e)
         with contextlib.suppress(Inconclusive):
             e.api.core.set_mode("standard")
             e.api.context.remove_context(CONTEXT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +39,12 @@ def answers(url: str, timeout: float = 8.0) -> bool:
 
 @dataclass
 class Watched:
-    """One active scan and what became of it."""
+    """One active scan and what became of it. `end` is when its service's budget is used up."""
 
     service: str
     number: str
     probe: str
+    end: float = math.inf
     requests: int = 0
     changed: float = 0.0
     progress: int = 0
@@ -104,13 +105,15 @@ class Watcher:
             self._stop(scan, f"the service stopped answering after {requests} requests")
         elif now - scan.changed > FROZEN:
             self._stop(scan, f"the scan hung: no request for {FROZEN:.0f} s after {requests} requests")
-        elif now > self._end:
-            self._stop(scan, f"the time was up at {scan.progress} %")
+        elif now > min(self._end, scan.end):
+            self._stop(scan, f"the time was up at {scan.progress} %, stopped after {requests} requests")
 
     def _stop(self, scan: Watched, why: str) -> None:
         scan.done, scan.why = True, why
-        with contextlib.suppress(Inconclusive):  # it is over for us whether ZAP obeys or not
+        try:
             self._zap.api.ascan.stop(scan.number)
+        except Inconclusive as error:  # it is over for us whether ZAP obeys or not
+            scan.why += f"; {error.reason}"
 
 
 def skipped(zap: Zap, number: str) -> tuple[list[str], dict[str, int]]:
@@ -132,6 +135,13 @@ def skipped(zap: Zap, number: str) -> tuple[list[str], dict[str, int]]:
             if not state.startswith("Complete") and not any(word in state for word in KNOWN_SKIPS):
                 found.append(f"{row[0] if row else 'a rule'} ({state})")
     return found, took
+
+
+def unanswered(results: Any) -> int:
+    """How many addresses of a spider's `fullResults` gave no answer: it says 100 % all the same."""
+    if not isinstance(results, list):
+        raise Inconclusive("ZAP gave no results of the spider")
+    return sum(len(row["urlsIoError"]) for row in results if isinstance(row, dict) and row.get("urlsIoError"))
 
 
 def failures(zap: Zap) -> tuple[int, int]:
