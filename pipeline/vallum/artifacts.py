@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vallum.errors import UserError
@@ -18,15 +18,23 @@ MAX_READ = 512 << 20
 """Bytes of one outcome file that we agree to read."""
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write whole or not at all: a temporary file beside it, fsync, rename."""
+def write(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
+    """Write whole or not at all: a temporary file beside it, fsync, rename. `data` may come in parts.
+
+    What is not `durable` (a report, which can be made anew) may be lost when the machine loses its power; it is never torn
+    by a killed process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                file.writelines(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

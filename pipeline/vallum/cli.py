@@ -135,14 +135,16 @@ def _dispatch(root: Path, options: argparse.Namespace, after: list[str]) -> int:
         failed = commands.COMMANDS[own[0]](root, tuple(after))
         if failed:
             print(f"error: {failed}", file=sys.stderr)
-        refused = 1 if own[0] == "verify" else 3
+        from vallum.promote import Blocked
+
+        refused = 1 if own[0] == "verify" or isinstance(failed, Blocked) else 3
         return refused if failed else 0
     if own:
         del os.environ["VALLUM_RUN"]
         commands.gate(root, ())
     else:
         commands.pipeline(root, checks)
-    verdict = commands.last_verdict(root)
+    verdict = commands.last_ending(root)
     if not own and verdict.run != run_id:
         raise UserError("the verdict on disk is of another run", f"another vallum works on {root}?")
     from vallum.verdict import EXIT

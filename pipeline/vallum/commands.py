@@ -15,7 +15,6 @@ from vallum.artifacts import locked
 from vallum.errors import Inconclusive, UserError
 from vallum.process import start, stop, tail
 from vallum.progress import clean, say
-from vallum.verdict import Verdict
 from vallum_checks import CHECKS
 
 POLL = 0.05
@@ -28,6 +27,10 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     judgement.facts(
         made, config, mergebase.trusted(target.root).read
     )  # what is wrong there is said before anything runs
+    if config.promotion is not None:
+        from vallum import promote as promotes
+
+        promotes.check(config.promotion, target.root)
     services = ", ".join(service.name for service in target.services) or "none found"
     say(f"vallum {made.vallum} on {target.name}: {len(target.files)} files; services: {services}")
     for check in made.checks:
@@ -173,9 +176,9 @@ def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
     return env | {"VALLUM_PROGRESS": str(progress)}
 
 
-def last_verdict(root: Path) -> Verdict:
-    """The verdict on disk."""
-    return judgement.last_verdict(root)
+def last_ending(root: Path) -> judgement.Ending:
+    """How the verdict on disk ended."""
+    return judgement.last_ending(root)
 
 
 def init(root: Path, arguments: tuple[str, ...]) -> str:
@@ -220,6 +223,13 @@ def verify(root: Path, arguments: tuple[str, ...]) -> str:
     return attests.verify(root, arguments)
 
 
+def promote(root: Path, arguments: tuple[str, ...]) -> str:
+    """Promote what passed, watch it, and bring back what was where it goes wrong."""
+    from vallum import promote as promotes
+
+    return promotes.promote(root, arguments)
+
+
 def history(root: Path, arguments: tuple[str, ...]) -> str:
     """Show what is known of earlier runs, or unite it with another history."""
     from vallum.history import show
@@ -239,6 +249,7 @@ COMMANDS: dict[str, Callable[[Path, tuple[str, ...]], str]] = {
     "history": history,
     "attest": attest,
     "verify": verify,
+    "promote": promote,
     "waive": waive,
     "baseline": judgement.write_baseline,
     "import": import_report,

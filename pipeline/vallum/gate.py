@@ -13,13 +13,13 @@ from typing import assert_never
 
 import msgspec
 
-from vallum import priority
+from vallum import operations, priority
 from vallum.baseline import complete
 from vallum.check import WHOLE
 from vallum.config import Policy
 from vallum.coverage import sufficient
 from vallum.finding import Finding, Rule
-from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Run, Tool
+from vallum.outcome import Completed, Incomplete, NotApplicable, Outcome, Reach, Run, Tool
 from vallum.plan import Plan, PlannedCheck
 from vallum.policy import Facts, described, dispose, missing
 from vallum.severity import Severity
@@ -29,6 +29,7 @@ from vallum.verdict import (
     Judged,
     NotTested,
     Reason,
+    ServiceOperations,
     ServiceVerdict,
     Status,
     Verdict,
@@ -36,7 +37,6 @@ from vallum.verdict import (
 
 Outcomes = Mapping[tuple[str, str], Outcome]
 NOTHING = Facts()
-_SHOWN = tuple(Disposition)
 
 
 def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING, *, seconds: float = 0.0) -> Verdict:
@@ -45,6 +45,7 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
     reasons: list[Reason] = []
     not_tested: list[NotTested] = []
     findings: list[Finding] = []
+    reached: list[Reach] = []
     rules: dict[str, Rule] = {}
     incomplete_services: set[str] = set()
     quorate = {check for quorum in policy.quorum for check in quorum.of}
@@ -59,6 +60,7 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
             results.append(result)
             if run is not None:
                 findings.extend(run.findings)
+                reached.extend(run.operations)
                 rules |= {f"{planned.check}/{rule.id}": rule for rule in run.rules}
             if result.status != "completed":
                 name = planned.check if unit == WHOLE else f"{planned.check} of {unit}"
@@ -72,6 +74,10 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
     reasons += [Reason("incomplete", problem) for problem in plan.problems]
     if not any(result.status == "completed" for result in results):
         reasons.append(Reason("incomplete", "no check ran whole: nothing is known about this target"))
+    figures = operations.by_service(reached, policy, facts.services)
+    for service, text in _floors(policy, plan, figures):
+        reasons.append(Reason("incomplete", text, service=service))
+        incomplete_services.add(service)
     unmet = [*_quorums(policy, plan, complete(results)), *missing(policy, facts.intelligence)]
     if unmet:
         reasons += [Reason("incomplete", text) for text in unmet]
@@ -85,13 +91,15 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
         whole=not plan.scope and all(result.status == "completed" for result in results),
     )
     exposed = frozenset(name for name, service in facts.services.items() if service.exposure == "public")
-    judged = sorted(
-        (
-            msgspec.structs.replace(each, urgency=priority.explain(each.finding, facts.intelligence, exposed))
-            for each in disposed.judged
-        ),
-        key=lambda each: (_SHOWN.index(each.disposition), priority.key(each.finding, facts.intelligence, exposed)),
-    )
+    order = priority.Order(facts.intelligence, exposed)
+    groups: dict[Disposition, list[Judged]] = {disposition: [] for disposition in Disposition}
+    for each in disposed.judged:
+        groups[each.disposition].append(each)
+    judged = [
+        Judged(each.finding, each.disposition, each.why, each.state, each.waiver, order.explain(each.finding))
+        for group in groups.values()
+        for each in sorted(group, key=lambda each: order.key(each.finding))
+    ]
     if policy.max_suppressions is not None and disposed.marked > policy.max_suppressions:
         text = f"{disposed.marked} findings carry a marker in the source, the policy takes {policy.max_suppressions}"
         reasons.insert(0, Reason("blocked", text))
@@ -117,6 +125,8 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
         policy=described(policy),
         notices=disposed.notices,
         compared=disposed.compared,
+        operations=figures,
+        tree=plan.tree,
     )
 
 
@@ -130,6 +140,18 @@ def _quorums(policy: Policy, plan: Plan, whole: frozenset[str]) -> list[str]:
             names = ", ".join(sorted(set(quorum.of)))
             unmet.append(f"{len(there)} of {names} ran whole, the policy asks for {quorum.least}")
     return unmet
+
+
+def _floors(policy: Policy, plan: Plan, figures: tuple[ServiceOperations, ...]) -> tuple[tuple[str, str], ...]:
+    """The floors of operation coverage that are not met. Where no dynamic check applies or was selected, none is asked for."""
+    dynamic = [planned for planned in plan.checks if planned.stage == "staged"]
+    if not policy.operations_min or not any(
+        each.units or (each.require == "off" and not plan.scope) for each in dynamic
+    ):
+        return ()
+    if not figures:
+        return (("", "the policy asks for a share of the operations, and no dynamic check says which it reached"),)
+    return operations.below(figures)
 
 
 def _result(planned: PlannedCheck, unit: str, outcome: Outcome) -> tuple[CheckResult, Run | None]:
@@ -171,11 +193,10 @@ def _result(planned: PlannedCheck, unit: str, outcome: Outcome) -> tuple[CheckRe
 
 def _blocked(judged: list[Judged]) -> list[Reason]:
     """One reason for each check and severity that blocks, worst first."""
-    counted: Counter[tuple[int, str, Severity]] = Counter(
-        (-item.finding.severity.rank, ", ".join(item.finding.checks), item.finding.severity)
-        for item in judged
-        if item.disposition is Disposition.BLOCKS
+    alike = Counter(
+        (item.finding.severity, item.finding.checks) for item in judged if item.disposition is Disposition.BLOCKS
     )
+    counted = {(-severity.rank, ", ".join(checks), severity): count for (severity, checks), count in alike.items()}
     return [
         Reason(
             "blocked",
@@ -192,9 +213,10 @@ def _services(plan: Plan, judged: list[Judged], incomplete: set[str]) -> tuple[S
     """A check of the whole target that could not tell leaves every service unproved."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     blocking: Counter[str] = Counter()
-    for item in judged:
-        counts[item.finding.service][item.finding.severity] += 1
-        blocking[item.finding.service] += item.disposition is Disposition.BLOCKS
+    alike = Counter((item.finding.service, item.finding.severity, item.disposition) for item in judged)
+    for (service, severity, disposition), count in alike.items():
+        counts[service][severity] += count
+        blocking[service] += count if disposition is Disposition.BLOCKS else 0
     names = {**dict(sorted(plan.services.items())), "": "."}
     verdicts = []
     for name, path in names.items():

@@ -5,10 +5,13 @@ The judge itself (vallum.gate) reads nothing; what is read for it is read here: 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,11 +28,17 @@ from vallum.progress import say
 from vallum.runner import read
 from vallum.verdict import Notice, Status, Verdict
 
+if TYPE_CHECKING:
+    from vallum.reports import Written
+
 FILE = "verdict.json"
+MAX_VERDICT = 4 << 30
+"""Bytes: a million findings have half a gigabyte."""
 MAX_SETTINGS = 64 << 20
 """Bytes of a settings file."""
 
 
+_Kind = TypeVar("_Kind", bound=msgspec.Struct)
 Settings = Callable[[str], bytes | None]
 """Gives a settings file, by its path below the target, as it counts: of the target, or of the merge base."""
 
@@ -100,12 +109,8 @@ def _baseline(config: Config, settings: Settings) -> Baseline | None:
     return None
 
 
-def conclude(root: Path, made: Plan, seconds: float) -> str:
-    """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''."""
-    from vallum import reports
-    from vallum.reports import console
-    from vallum.reports.github import emit
-
+def judged(root: Path, made: Plan, seconds: float) -> Verdict:
+    """Judge what the plan's checks left; writes nothing."""
     _, config = gather.open_target(root)
     # nothing below makes cycles, and looking for them among a million findings costs more than the judging
     gc.disable()
@@ -126,11 +131,31 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
     informed = intelligence.remarks(found, known.intelligence, known.today)
     shown = (*shown, *(Notice("vallum.toml", f"intelligence: {remark}") for remark in informed))
     known = msgspec.structs.replace(known, first_seen=seen, changes=shown)
-    verdict = judge(config.policy, made, outcomes, known, seconds=seconds)
-    # the verdict first: no report, slow or failing, can lose it
-    artifacts.write(root / artifacts.FOLDER / FILE, msgspec.json.format(msgspec.json.encode(verdict)))
-    written = reports.write_all(verdict, root)
-    for remark in history.record(root, verdict):
+    return judge(config.policy, made, outcomes, known, seconds=seconds)
+
+
+def publish(root: Path, verdict: Verdict) -> list[Written]:
+    """Write the verdict first (no report, slow or failing, can lose it), then its reports."""
+    from vallum import reports
+
+    write_verdict(root, verdict)
+    return reports.write_all(verdict, root)
+
+
+def conclude(root: Path, made: Plan, seconds: float) -> str:
+    """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''."""
+    from vallum.reports import console
+    from vallum.reports.github import emit
+
+    verdict = judged(root, made, seconds)
+    with contextlib.suppress(UserError):  # judged again, it has still been promoted, or not
+        before = last_verdict(root)
+        if before.run == verdict.run:
+            verdict = msgspec.structs.replace(verdict, promotion=before.promotion)
+    with ThreadPoolExecutor(1) as beside:  # most of its time is SQLite's, which runs beside Python
+        recorded = beside.submit(history.record, root, verdict)
+        written = publish(root, verdict)
+    for remark in recorded.result():
         say(f"  {remark}")
     problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
     page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)
@@ -139,11 +164,34 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
     return "" if verdict.status is Status.PASS else f"the verdict is {verdict.status.upper()}"
 
 
+def write_verdict(root: Path, verdict: Verdict) -> None:
+    """Write `verdict.json`, whole or not at all."""
+    from vallum.reports import text
+
+    artifacts.write(root / artifacts.FOLDER / FILE, text.with_findings(verdict, verdict.findings))
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Of a verdict what the exit code needs: a million findings need not be read again for it."""
+
+    status: Status
+    run: str
+
+
 def last_verdict(root: Path) -> Verdict:
     """The verdict on disk; UserError where there is none."""
+    return _last(root, Verdict)
+
+
+def last_ending(root: Path) -> Ending:
+    """How the verdict on disk ended; UserError where there is none."""
+    return _last(root, Ending)
+
+
+def _last(root: Path, kind: type[_Kind]) -> _Kind:
     path = root / artifacts.FOLDER / FILE
     try:
-        return msgspec.json.decode(artifacts.read(path), type=Verdict)
+        return msgspec.json.decode(artifacts.read(path, MAX_VERDICT), type=kind)
     except FileNotFoundError:
         raise UserError(f"there is no verdict in {root / artifacts.FOLDER}", "run `vallum` first") from None
     except (OSError, ValueError, RecursionError) as error:

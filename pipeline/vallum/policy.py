@@ -78,7 +78,13 @@ def dispose(
     used: Counter[Waiver] = Counter()
     judged = []
     for seen in sightings.values():
-        finding = merge(seen)[0] if len(seen) > 1 else seen[0]
+        finding = seen[0]
+        if len(seen) == 1 and judge.simple and finding.suppression is None:
+            disposition, why = judge.threshold_of(finding)
+            judged.append(Judged(finding, disposition, why))
+            continue
+        if len(seen) > 1:
+            finding = merge(seen)[0]
         fits = [fitting(each) for each in seen] if facts.waivers else [[]] * len(seen)
         if any(fits):
             used.update({waiver for found in fits for waiver in found})
@@ -134,6 +140,9 @@ class _Judge:
         self.asked = [(name, getter) for name, getter in _VALUES.items() if name in names]
         self.own: Mapping[str, tuple[Severity, ...]] = {name: each.block for name, each in policy.stages.items()}
         self.added: Mapping[str, tuple[Severity, ...]] = {name: each.block for name, each in policy.tiers.items()}
+        self.simple = not (facts.waivers or facts.statements or facts.baseline or self.rules or policy.sla)
+        """Only thresholds speak: of most findings of a run alike, so their word is kept."""
+        self.kept: dict[tuple[Severity, tuple[str, ...], str], tuple[Disposition, str]] = {}
 
     def sighting(self, finding: Finding, fits: list[Waiver], marked: bool) -> tuple[Disposition, str, Waived | None]:
         """One sighting. `marked`: all sightings of the finding carry a marker in the source."""
@@ -178,6 +187,15 @@ class _Judge:
         if blocks and self.policy.new_only and known is not None and known.no_worse(finding):
             return Disposition.WARNS, f"policy: only new findings block; this is in the baseline {known.name}"
         return Disposition.BLOCKS if blocks else Disposition.WARNS, clause
+
+    def threshold_of(self, finding: Finding) -> tuple[Disposition, str]:
+        """What the thresholds alone make of it."""
+        alike = (finding.severity, finding.checks, finding.service)
+        found = self.kept.get(alike)
+        if found is None:
+            blocks, clause = self.threshold(finding)
+            found = self.kept[alike] = (Disposition.BLOCKS if blocks else Disposition.WARNS, clause)
+        return found
 
     def threshold(self, finding: Finding) -> tuple[bool, str]:
         """Whether its severity blocks, in its ring and in its service."""

@@ -18,6 +18,8 @@ LIKELY, POSSIBLE = 0.5, 0.1
 thresholds; these are ours, and the order among what lies between them still follows the probability."""
 _CONFIDENCE = {"high": 0, "medium": 1, "": 1, "low": 2}
 
+_UNNAMED: tuple[str, tuple[str, ...]] = ("", ())
+
 Key = tuple[object, ...]
 
 
@@ -34,31 +36,75 @@ def band(finding: Finding, intelligence: Intelligence) -> int:
     return 1 if finding.severity.rank >= Severity.MEDIUM.rank else 0
 
 
-def key(finding: Finding, intelligence: Intelligence, exposed: Collection[str] = ()) -> Key:
-    """The sort key, smallest first. `exposed` names the services that are reached from outside. Ends in the identity: total."""
-    place = finding.location
-    return (
-        -band(finding, intelligence),
-        -finding.severity.rank,
-        finding.operation is None,
-        finding.service not in exposed,
-        -len(finding.checks),
-        not _fixable(finding),
-        -(intelligence.probability(finding) or 0.0),
-        _CONFIDENCE.get(finding.confidence, 1),
-        finding.service,
-        place.path if place else "",
-        place.line if place else 0,
-        finding.rule,
-        finding.id,
-        finding.checks,
-        finding.message,
-    )
+class Order:
+    """The order for one state of knowledge. `exposed` names the services that are reached from outside.
+
+    What weighs is the same for most findings of a run, so it is worked out once for each combination.
+    """
+
+    def __init__(self, intelligence: Intelligence, exposed: Collection[str] = ()) -> None:
+        self._intelligence, self._exposed = intelligence, exposed
+        self._weights: dict[Key, Key] = {}
+        self._words: dict[Key, str] = {}
+
+    def key(self, finding: Finding) -> Key:
+        """The sort key, smallest first. Ends in the identity: total."""
+        place = finding.location
+        return (
+            self._weight(finding),
+            finding.service,
+            place.path if place else "",
+            place.line if place else 0,
+            finding.rule,
+            finding.id,
+            finding.checks,
+            finding.message,
+        )
+
+    def _weight(self, finding: Finding) -> Key:
+        """The part of the key that is the same for many; one object each, so that sorting compares them by identity."""
+        alike = (
+            finding.severity,
+            finding.operation is None,
+            finding.service,
+            len(finding.checks),
+            _fixable(finding),
+            finding.confidence,
+            _names(finding),
+        )
+        weight = self._weights.get(alike)
+        if weight is None:
+            weight = self._weights[alike] = (
+                -band(finding, self._intelligence),
+                -finding.severity.rank,
+                finding.operation is None,
+                finding.service not in self._exposed,
+                -len(finding.checks),
+                not _fixable(finding),
+                -(self._intelligence.probability(finding) or 0.0),
+                _CONFIDENCE.get(finding.confidence, 1),
+            )
+        return weight
+
+    def explain(self, finding: Finding) -> str:
+        """Why it stands where it stands, as one sentence without its full stop, the strongest reason first."""
+        alike = (
+            finding.severity,
+            finding.operation,
+            finding.service,
+            finding.checks,
+            finding.package,
+            _names(finding),
+        )
+        words = self._words.get(alike)
+        if words is None:
+            words = self._words[alike] = explain(finding, self._intelligence, self._exposed)
+        return words
 
 
 def order(findings: Iterable[Finding], intelligence: Intelligence, exposed: Collection[str] = ()) -> list[Finding]:
     """The findings, what an attacker would take first at the top; the order of the input does not matter."""
-    return sorted(findings, key=lambda finding: key(finding, intelligence, exposed))
+    return sorted(findings, key=Order(intelligence, exposed).key)
 
 
 def explain(finding: Finding, intelligence: Intelligence, exposed: Collection[str] = ()) -> str:
@@ -83,6 +129,12 @@ def explain(finding: Finding, intelligence: Intelligence, exposed: Collection[st
         fixed = ", ".join(finding.package.fixed)
         said.append(f"fixed in {fixed}" if fixed else "no fixed version yet")
     return "; ".join(said)
+
+
+def _names(finding: Finding) -> tuple[str, tuple[str, ...]]:
+    """What EPSS and KEV may know it by."""
+    named = finding.aliases or finding.rule[:4].upper() == "CVE-"
+    return (finding.rule, finding.aliases) if named else _UNNAMED
 
 
 def _fixable(finding: Finding) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vallum.finding import Finding, Location, Operation, Package
 from vallum.intelligence import Exploited, Intelligence
-from vallum.priority import band, explain, key, order
+from vallum.priority import Order, band, explain, order
 from vallum.severity import Severity
 
 KNOWN = Intelligence(
@@ -66,7 +66,7 @@ def test_the_order_is_total_and_that_of_the_input_does_not_matter(findings, rand
     assert order(shuffled, KNOWN, {"orders"}) == expected
     assert order(expected, KNOWN, {"orders"}) == expected
     assert sorted(f.id for f in expected) == sorted(f.id for f in findings)
-    keys = [key(finding, KNOWN, {"orders"}) for finding in expected]
+    keys = [Order(KNOWN, {"orders"}).key(finding) for finding in expected]
     assert all(one < other for one, other in itertools.pairwise(keys))
 
 
@@ -79,7 +79,7 @@ def test_one_finding_more_moves_no_other_past_another(findings, more) -> None:
 
 @given(FINDINGS)
 def test_being_worse_in_one_thing_never_lowers_a_finding(finding) -> None:
-    here = key(finding, KNOWN)
+    here = Order(KNOWN).key(finding)
     worse = [
         msgspec.structs.replace(finding, rule="CVE-2021-44228"),
         msgspec.structs.replace(finding, severity=Severity.CRITICAL),
@@ -87,8 +87,8 @@ def test_being_worse_in_one_thing_never_lowers_a_finding(finding) -> None:
         msgspec.structs.replace(finding, package=Package("p", "1", "pkg:pypi/p@1", ("2",))),
     ]
     for other in worse:
-        assert key(other, KNOWN)[:7] <= here[:7]
-    assert key(finding, KNOWN, {finding.service})[:7] <= here[:7]
+        assert Order(KNOWN).key(other)[0][:7] <= here[0][:7]
+    assert Order(KNOWN, {finding.service}).key(finding)[0][:7] <= here[0][:7]
 
 
 @given(FINDINGS)

@@ -54,7 +54,7 @@ def totals(verdict: Verdict) -> dict[str, int]:
 
 
 def test_findings_json(verdict: Verdict) -> None:
-    document = json.loads(findings.render(verdict, ROOT)["findings.json"])
+    document = json.loads(b"".join(findings.render(verdict, ROOT)["findings.json"]))
     assert {name: sum(inner.values()) for name, inner in document["counts"].items()} == totals(verdict)
     assert [each["finding"]["id"] for each in document["findings"]] == [j.finding.id for j in verdict.findings]
     assert document["status"] == verdict.status
@@ -72,7 +72,7 @@ def test_html(verdict: Verdict) -> None:
 
 
 def test_junit(verdict: Verdict) -> None:
-    suites = ET.fromstring(junit.render(verdict, ROOT)["junit.xml"])
+    suites = ET.fromstring(b"".join(junit.render(verdict, ROOT)["junit.xml"]))
     own, *rest = suites.findall("testsuite")
     assert sum(int(suite.get("failures", "")) for suite in rest) == totals(verdict)["blocks"]
     assert sum(len(suite.findall("testcase/failure")) for suite in rest) == totals(verdict)["blocks"]
@@ -112,7 +112,7 @@ def test_annotations(verdict: Verdict) -> None:
 
 def test_code_scanning(verdict: Verdict) -> None:
     """What is uploaded and what is said to be left out is all there is, of the categories that ran whole."""
-    files = sarif.render(verdict, ROOT)
+    files = dict(sarif.render(verdict, ROOT))
     uploaded = set()
     left = 0
     for name, data in files.items():
@@ -146,7 +146,7 @@ def test_all_say_the_reasons_and_what_was_not_tested() -> None:
     summary = Text()
     summary.feed(markdown.render(verdict, ROOT)["summary.md"].decode())
     terminal = "\n".join(console.render(verdict))
-    suites = ET.fromstring(junit.render(verdict, ROOT)["junit.xml"])
+    suites = ET.fromstring(b"".join(junit.render(verdict, ROOT)["junit.xml"]))
     first = "".join(suites[0].itertext())
     for reason in verdict.reasons:
         assert reason.text in page.text

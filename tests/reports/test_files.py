@@ -116,13 +116,13 @@ def test_junit_is_linear() -> None:
 
 
 def test_junit_has_a_case_for_each_unit() -> None:
-    suites = ET.fromstring(junit.render(shop(), Path())["junit.xml"])
+    suites = ET.fromstring(b"".join(junit.render(shop(), Path())["junit.xml"]))
     images = next(suite for suite in suites if suite.get("name") == "image")
     assert [case.get("name") for case in images][:3] == ["accounts", "gateway", "orders"]
     skipped = CheckResult(
         check="x", stage="source", unit="_", status="not-applicable", require="required", reason="nothing here"
     )
-    suites = ET.fromstring(junit.render(shop(checks=(skipped,), findings=()), Path())["junit.xml"])
+    suites = ET.fromstring(b"".join(junit.render(shop(checks=(skipped,), findings=()), Path())["junit.xml"]))
     (case,) = next(suite for suite in suites if suite.get("name") == "x")
     assert case.find("skipped") is not None
 

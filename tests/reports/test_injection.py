@@ -126,7 +126,7 @@ def test_only_web_links_become_links() -> None:
 
 
 def test_junit(hostile: Verdict) -> None:
-    data = junit.render(hostile, ROOT)["junit.xml"]
+    data = b"".join(junit.render(hostile, ROOT)["junit.xml"])
     suites = ET.fromstring(data)
     assert {element.tag for element in suites.iter()} <= {
         *("testsuites", "testsuite", "testcase", "failure", "error", "skipped", "system-out")
@@ -136,7 +136,7 @@ def test_junit(hostile: Verdict) -> None:
 
 def test_sarif(hostile: Verdict) -> None:
     checks = tuple(msgspec.structs.replace(each, status="completed") for each in hostile.checks)
-    files = sarif.render(msgspec.structs.replace(hostile, checks=checks), ROOT)
+    files = dict(sarif.render(msgspec.structs.replace(hostile, checks=checks), ROOT))
     assert sum(len(run.get("results", ())) for run in json.loads(files[sarif.NAME])["runs"]) == 7
     for name, data in files.items():
         assert re.fullmatch(r"vallum(-\d+)?\.sarif|sarif/[A-Za-z0-9_][\w.-]*\.sarif", name)
@@ -151,7 +151,7 @@ def test_sarif(hostile: Verdict) -> None:
 
 
 def test_findings_json(hostile: Verdict, payload: str) -> None:
-    document = json.loads(findings.render(hostile, ROOT)["findings.json"])
+    document = json.loads(b"".join(findings.render(hostile, ROOT)["findings.json"]))
     assert len(document["findings"]) == len(hostile.findings)
     expected = payload.encode("utf-8", "backslashreplace").decode()
     assert document["findings"][0]["finding"]["message"] == expected
@@ -215,6 +215,6 @@ def test_paths_of_uploads_are_percent_encoded() -> None:
     found = msgspec.structs.replace(
         FINDINGS[1], location=msgspec.structs.replace(FINDINGS[1].location, path="a b/ü#1?x:y/50%.py")
     )
-    data = sarif.render(shop(findings=(judged(found),)), ROOT)[sarif.NAME]
+    data = dict(sarif.render(shop(findings=(judged(found),)), ROOT))[sarif.NAME]
     (uri,) = re.findall(rb'"uri":"([^"]+)"', data)
     assert uri == b"a%20b/%C3%BC%231%3Fx%3Ay/50%25.py"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import sqlite3
 import tempfile
@@ -155,9 +156,15 @@ def _entries(connection: sqlite3.Connection) -> Iterator[Entry]:
 
 def _days(connection: sqlite3.Connection) -> Iterator[tuple[str, dt.date]]:
     for finding, first in connection.execute("SELECT finding, min(first) FROM sighting GROUP BY finding"):
-        yield finding, _time(first).date()
+        yield finding, _day(first)
 
 
+@functools.lru_cache(1_024)
+def _day(text: str) -> dt.date:
+    return _time(text).date()
+
+
+@functools.lru_cache(1_024)  # the times of few runs
 def _time(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text)
 

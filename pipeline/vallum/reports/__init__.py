@@ -1,6 +1,7 @@
 """The reports of a verdict: one file a format, and REPORTS names them all.
 
-A report is a function of the verdict and the target's root that returns files: path below `.vallum/report/` to content.
+A report is a function of the verdict and the target's root that returns files: path below `.vallum/report/` to content. One
+that grows with the findings gives its content in parts, and many files one after the other.
 It decides nothing and counts nothing of its own; it raises Inconclusive, with a sentence, where there is nothing to write.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from vallum.reports import findings, html, junit, markdown, sarif, sbom, vex
 from vallum.verdict import Verdict
 
 FOLDER = "report"
-Report = Callable[[Verdict, Path], dict[str, bytes]]
+Content = bytes | Iterator[bytes]
+Files = Mapping[str, Content] | Iterable[tuple[str, Content]]
+Report = Callable[[Verdict, Path], Files]
 
 REPORTS: dict[str, Report] = {
     "findings.json": findings.render,
@@ -49,8 +52,9 @@ def write_all(verdict: Verdict, root: Path) -> list[Written]:
     clear(folder)
     for name, report in REPORTS.items():
         try:
-            for path, data in report(verdict, root).items():
-                artifacts.write(folder / path, data)
+            files = report(verdict, root)
+            for path, data in files.items() if isinstance(files, Mapping) else files:
+                artifacts.write(folder / path, data, durable=False)
                 written.append(Written(folder / path))
         except Inconclusive as error:
             written.append(Written(folder / name, error.reason))

@@ -54,6 +54,9 @@ def render(
         for reason in verdict.reasons[:LISTED]:
             yield f"  {paint(_RED if reason.kind == 'blocked' else _YELLOW, f'{reason.kind:<10}')}  {safe(reason.text, 400)}"
         yield from _more(len(verdict.reasons))
+        if verdict.promotion is not None:
+            colour_of = _GREEN if verdict.promotion.state == "promoted" else _RED
+            yield f"  {paint(colour_of, verdict.promotion.state)}  {safe(verdict.promotion.text, 400)}"
         if verdict.checks:
             yield ""
             yield paint(_BOLD, "checks")

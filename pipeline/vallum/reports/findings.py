@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,10 +26,10 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     counts: dict[str, dict[str, int]]
     rules: dict[str, Rule]
-    findings: tuple[Judged, ...]
+    findings: tuple[Judged, ...] = ()
 
 
-def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
+def render(verdict: Verdict, root: Path) -> dict[str, Iterator[bytes]]:
     """`{"findings.json": …}`."""
     del root
     used = {f"{check}/{finding.rule}" for finding in _findings(verdict) for check in finding.checks}
@@ -42,9 +43,8 @@ def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
         started=verdict.started,
         counts={str(key): {str(name): n for name, n in inner.items()} for key, inner in verdict.counts.items()},
         rules={name: rule for name, rule in verdict.rules.items() if name in used},
-        findings=verdict.findings,
     )
-    return {"findings.json": text.to_json(document)}
+    return {"findings.json": text.with_findings(document, verdict.findings)}
 
 
 def _findings(verdict: Verdict) -> list[Finding]:

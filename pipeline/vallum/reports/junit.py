@@ -1,4 +1,4 @@
-"""`junit.xml`, for CI systems that show tests. Linear: written part by part, no tree.
+"""`junit.xml`, for CI systems that show tests. Linear: written part by part, no tree, and never whole in memory.
 
 One suite a check: a test case for each unit (incomplete is an error, not applicable is skipped), then one for each of its
 findings (what blocks is a failure, what only warns or is suppressed is in the case's output). A suite `vallum` of one
@@ -7,25 +7,28 @@ case carries the verdict, so that a red verdict is red here too, whatever its re
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from vallum.finding import Finding
 from vallum.reports import text
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 
 _MARKUP = re.compile('[&<>"\\n\\r\\t]')
+NEWLINE = "\n"
+REMEMBERED = 8_192
+"""Texts whose escaped form is kept: messages and repairs of rules repeat a lot."""
 MESSAGE = 300
 """Characters of a message attribute; the whole message is in the element's text."""
 
 
-def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
+def render(verdict: Verdict, root: Path) -> dict[str, Iterator[bytes]]:
     """`{"junit.xml": …}`."""
     del root
-    return {"junit.xml": text.to_bytes(_document(verdict))}
+    return {"junit.xml": text.in_parts(_document(verdict))}
 
 
 def _document(verdict: Verdict) -> Iterator[str]:
@@ -76,14 +79,15 @@ def _suite(
         yield f"<system-out>{_content(_coverage(result))}</system-out></testcase>\n"
     for judged in findings:
         finding = judged.finding
-        name = f"{finding.severity} {finding.rule} {text.where(finding)} {finding.id[:12]}"
-        yield _case(label, name, 0.0)
-        body = _body(verdict, judged)
+        where = text.where(finding)
+        name = _attribute(f"{finding.severity} {finding.rule} {where} {finding.id[:12]}")
+        body = _body(verdict, judged, where)
         if judged.disposition is Disposition.BLOCKS:
-            yield _element("failure", finding.message, finding.severity, body)
+            short = _repeated_attribute(finding.message, MESSAGE)
+            what = f'<failure message={short} type="{finding.severity}">{body}</failure>'
         else:
-            yield f"<system-out>{_content(body)}</system-out>"
-        yield "</testcase>\n"
+            what = f"<system-out>{body}</system-out>"
+        yield f'<testcase classname={label} name={name} time="0.000">{what}</testcase>\n'
     yield "</testsuite>\n"
 
 
@@ -92,21 +96,17 @@ def _coverage(result: CheckResult) -> str:
     return "\n".join(part for part in (text.tool(result), text.looked_at(result), *missed, *result.notes) if part)
 
 
-def _body(verdict: Verdict, judged: Judged) -> str:
+def _body(verdict: Verdict, judged: Judged, where: str) -> str:
+    """Escaped text. What many findings say alike is escaped once."""
     finding = judged.finding
-    rule = text.rule_of(verdict, finding)
-    parts: Iterable[str] = (
-        finding.message,
-        f"{text.where(finding)}  {_service(finding)}",
-        f"{judged.disposition}: {judged.why}",
-        f"repair: {finding.fix or rule.help}" if finding.fix or rule.help else "",
-        f"id: {finding.id}",
+    repair = finding.fix or text.rule_of(verdict, finding).help
+    service = f"service {finding.service}" if finding.service else ""
+    message = _repeated(finding.message)
+    return (
+        f"{message}{message and NEWLINE}{_content(where)}  {_repeated(service)}\n"
+        f"{judged.disposition}: {_repeated(judged.why)}\n"
+        f"{f'repair: {_repeated(repair)}{NEWLINE}' if repair else ''}id: {_content(finding.id)}"
     )
-    return "\n".join(part for part in parts if part)
-
-
-def _service(finding: Finding) -> str:
-    return f"service {finding.service}" if finding.service else ""
 
 
 def _open(name: str, tests: int, failures: int, errors: int, skipped: int, seconds: float, started: str) -> str:
@@ -133,5 +133,10 @@ def _attribute(value: str, limit: int = 0) -> str:
 
 
 def _content(value: str) -> str:
-    value = text.plain(value)
-    return escape(value) if _MARKUP.search(value) else value
+    if not ("&" in value or "<" in value or ">" in value):
+        return text.plain(value)
+    return escape(text.plain(value))
+
+
+_repeated = functools.lru_cache(REMEMBERED)(_content)
+_repeated_attribute = functools.lru_cache(REMEMBERED)(_attribute)

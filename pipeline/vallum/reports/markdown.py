@@ -54,6 +54,8 @@ def _document(verdict: Verdict, rows: int) -> Iterator[str]:
     if verdict.scope:
         yield f"Only some checks were asked for: {', '.join(code(name) for name in verdict.scope[:rows])}.\n\n"
     yield from _list((f"**{reason.kind}**: {prose(reason.text, 600)}" for reason in verdict.reasons), rows)
+    if verdict.promotion is not None:
+        yield f"**{prose(verdict.promotion.state)}** ({prose(verdict.promotion.at)}): {prose(verdict.promotion.text, 600)}\n\n"
     tally = text.tally(verdict)
     yield f"| {' | '.join('checks incomplete' if word == 'incomplete' else word for word in tally)} |\n"
     yield f"| {' | '.join('---:' for _ in tally)} |\n| {' | '.join(map(str, tally.values()))} |\n\n"

@@ -14,12 +14,15 @@ Limits as GitHub documents them ("SARIF support for code scanning", read 2026): 
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
+import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -48,34 +51,49 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 Category = tuple[str, str]
 
 
-def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
-    """`{"vallum.sarif": …, "vallum-2.sarif": …, "sarif/<service>.<check>.sarif": …}`; the numbered ones only over 20 runs."""
+class Encoded(NamedTuple):
+    """A run: what it says of itself, and its results as JSON, worst first."""
+
+    head: model.Run
+    results: list[bytes]
+
+    def data(self) -> bytes:
+        """As JSON."""
+        return write.encode_run(self.head, self.results)
+
+
+def render(verdict: Verdict, root: Path) -> Iterator[tuple[str, bytes]]:
+    """`vallum.sarif`, `sarif/<service>.<check>.sarif`; and `vallum-2.sarif` and so on over 20 runs. Each run is encoded once."""
     del root
-    runs = dict(_runs(verdict))
-    in_order = list(runs.values())
-    files = {NAME: fit(in_order[:MAX_RUNS])}
-    for number in range(1, -(-len(in_order) // MAX_RUNS)):
-        files[f"vallum-{number + 1}.sarif"] = fit(in_order[number * MAX_RUNS : (number + 1) * MAX_RUNS])
-    for (service, check), run in runs.items():
-        files[f"{FOLDER}/{slug(service)}.{slug(check)}.sarif"] = fit([run])
-    return files
+    names: set[str] = set()
+    runs = _runs(verdict)
+    for number in itertools.count():
+        group = list(itertools.islice(runs, MAX_RUNS))
+        if not group and number:
+            return
+        for (service, check), run in group:
+            name = f"{FOLDER}/{slug(service)}.{slug(check)}.sarif"
+            if name in names:
+                raise ValueError(f"two categories have the file {name}")
+            names.add(name)
+            yield name, fit([run])
+        yield f"vallum-{number + 1}.sarif" if number else NAME, fit([run for _, run in group])
 
 
-def fit(runs: list[model.Run]) -> bytes:
+def fit(runs: list[Encoded]) -> bytes:
     """A file of these runs (at most 20) within all limits. What is cut, from the end of the longest run, is counted."""
     kept = list(runs)
     while True:
-        data = write.encode(tuple(kept))
+        data = b"".join(write.encode_parts(run.data() for run in kept))
         size = len(data) if len(data) <= MAX_BYTES else len(gzip.compress(data, 6))
         if size <= MAX_BYTES:
             return data
         longest = max(range(len(kept)), key=lambda number: len(kept[number].results))
-        results = kept[longest].results
+        head, results = kept[longest]
         if len(results) < 2:
             raise ValueError(f"{len(data)} bytes of SARIF and nothing left to cut")
         keep = max(1, min(len(results) - 1, int(len(results) * 0.9 * MAX_BYTES / size)))
-        cut = msgspec.structs.replace(kept[longest], results=results[:keep])
-        kept[longest] = _leave_out(cut, "results over 10 MB a file", len(results) - keep)
+        kept[longest] = Encoded(_leave_out(head, "results over 10 MB a file", len(results) - keep), results[:keep])
 
 
 def slug(name: str) -> str:
@@ -92,7 +110,7 @@ def rule_id(finding: Finding) -> str:
     return finding.rule if _ADVISORY.fullmatch(finding.rule) else f"{finding.rule}/{finding.severity}"
 
 
-def _runs(verdict: Verdict) -> Iterable[tuple[Category, model.Run]]:
+def _runs(verdict: Verdict) -> Iterator[tuple[Category, Encoded]]:
     """The runs by category, worst first, empty ones last."""
     rows: defaultdict[str, list[CheckResult]] = defaultdict(list)
     for check in verdict.checks:
@@ -113,7 +131,7 @@ def _runs(verdict: Verdict) -> Iterable[tuple[Category, model.Run]]:
     for number, category in enumerate(sorted(sound, key=lambda each: order.get(each, len(order)))):
         run = _run(verdict, category, rows[category[1]], found[category], uri)
         for why, times in unsound.items() if number == 0 else ():
-            run = _leave_out(run, why, times)
+            run = run._replace(head=_leave_out(run.head, why, times))
         yield category, run
 
 
@@ -125,7 +143,7 @@ def _sound(service: str, rows: list[CheckResult]) -> bool:
 
 def _run(
     verdict: Verdict, category: Category, rows: list[CheckResult], found: list[Judged], uri: Callable[[str], str]
-) -> model.Run:
+) -> Encoded:
     service, check = category
     shown = [each for each in found if each.disposition not in text.LET_THROUGH]
     waived = sum(each.disposition is Disposition.WAIVED for each in found)
@@ -144,7 +162,6 @@ def _run(
         ),
         automation_details=model.AutomationDetails(id=f"svc/{slug(service)}/{slug(check)}/"),
         invocations=(model.Invocation(execution_successful=True, start_time_utc=row.started),),
-        results=tuple(_result(each, index[rule_id(each.finding)], uri) for each in kept),
         properties=model.RunBag(check=check, seconds=row.seconds, coverage=row.coverage, databases=row.databases),
     )
     for why, number in (
@@ -154,7 +171,7 @@ def _run(
         ("results over 5,000 a run", len(placed) - len(kept)),
     ):
         run = _leave_out(run, why, number)
-    return run
+    return Encoded(run, [write.encode_any(_result(each, index, uri)) for each in kept])
 
 
 def _rules(verdict: Verdict, found: list[Judged]) -> tuple[tuple[model.Rule, ...], dict[str, int]]:
@@ -177,26 +194,44 @@ def _rules(verdict: Verdict, found: list[Judged]) -> tuple[tuple[model.Rule, ...
     return tuple(rules), {name: number for number, name in enumerate(grouped)}
 
 
-def _result(judged: Judged, index: int, uri: Callable[[str], str]) -> model.Result:
+def _result(judged: Judged, index: Mapping[str, int], uri: Callable[[str], str]) -> model.Result:
     """A slim result: evidence stays in the report, the message says enough to act on."""
     finding = judged.finding
-    parts = (finding.message, text.operation(finding), text.package(finding), finding.fix and f"Repair: {finding.fix}")
-    message = "\n".join(part for part in map(text.plain, filter(None, parts)) if part.strip())[:MAX_MESSAGE]
-    slim = msgspec.structs.replace(
-        finding,
-        rule=rule_id(finding)[:MAX_NAME],
-        message=(message or finding.rule or "no message")
-        .replace("[", "\\[")
-        .replace("]", "\\]"),  # no links: SARIF 3.11.6
-        exchange=None,
-        suppression=None,
-        fix="",
-        aliases=finding.aliases[:10],
+    rule = rule_id(finding)
+    place = finding.location
+    return model.Result(
+        rule_id=rule[:MAX_NAME],
+        rule_index=index[rule],
+        level=finding.severity.sarif_level,
+        message=model.Message(
+            text=_message(finding.message, text.operation(finding), text.package(finding), finding.fix, finding.rule)
+        ),
+        locations=(_location(place, uri),) if place is not None else (),
+        partial_fingerprints=write.fingerprints(finding),
+        baseline_state=judged.state,
+        properties=model.ResultBag(
+            severity=finding.severity,
+            confidence=finding.confidence,
+            service=finding.service,
+            cwe=finding.cwe,
+            owasp=finding.owasp,
+            package=finding.package,
+            aliases=finding.aliases[:10],
+            cvss=finding.cvss,
+            operation=finding.operation,
+            checks=finding.checks,
+            disposition=judged.disposition,
+            why=judged.why,
+        ),
     )
-    result = write.result(slim, index, uri)
-    bag = msgspec.structs.replace(result.properties, disposition=judged.disposition, why=judged.why)
-    place = (_location(finding.location, uri),) if finding.location else ()
-    return msgspec.structs.replace(result, properties=bag, locations=place, baseline_state=judged.state)
+
+
+@functools.lru_cache(8_192)  # what a rule says, it says of many places
+def _message(said: str, operation: str, package: str, fix: str, rule: str) -> str:
+    parts = (said, operation, package, fix and f"Repair: {fix}")
+    message = "\n".join(part for part in map(text.plain, filter(None, parts)) if part.strip())[:MAX_MESSAGE]
+    # no links: SARIF 3.11.6
+    return (message or rule or "no message").replace("[", "\\[").replace("]", "\\]")
 
 
 def _location(place: Place, uri: Callable[[str], str]) -> model.Location:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -21,6 +22,11 @@ HEADLINE = {
 }
 LET_THROUGH = frozenset({Disposition.WAIVED, Disposition.SUPPRESSED})
 """Counted everywhere, but not among the worst."""
+AT_ONCE = 5_000
+"""Findings that are put into words at once."""
+_ENCODER = msgspec.json.Encoder()
+_HOLE = (None,)
+_SHOWN_HOLE = b'\n "findings": [\n  null\n ]'
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1 (0x9b starts a terminal sequence)
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"  # direction marks, invisible, line separators
@@ -38,7 +44,8 @@ def plain(text: str) -> str:
 
 def line(text: str, limit: int = 0) -> str:
     """`plain` on one line, cut to `limit` characters with an ellipsis (0: not cut)."""
-    text = " ".join(plain(text).split())
+    if not (text.isascii() and text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]):
+        text = " ".join(plain(text).split())
     return text[: limit - 1].rstrip() + "…" if limit and len(text) > limit else text
 
 
@@ -138,16 +145,46 @@ def tool(check: CheckResult) -> str:
 
 def to_json(value: object) -> bytes:
     """Indented JSON, UTF-8. Lone surrogates, which JSON cannot hold in UTF-8, become backslash escapes."""
+    return msgspec.json.format(_encoded(value), indent=1) + b"\n"
+
+
+def with_findings(document: msgspec.Struct, findings: Sequence[object]) -> Iterator[bytes]:
+    """A document of ours with these as its `findings`: indented JSON, but each finding on a line of its own, part by part.
+
+    A million findings are never in memory as text, and a person can still search and compare the file by lines.
+    """
+    # at this depth there is no other: within a string a line break is escaped
+    head, found, after = to_json(msgspec.structs.replace(document, findings=_HOLE)).partition(_SHOWN_HOLE)
+    if not found:
+        raise ValueError("the document has no findings")
+    yield head + b'\n "findings": ['
+    for start in range(0, len(findings), AT_ONCE):
+        part = findings[start : start + AT_ONCE]
+        try:
+            lines = _ENCODER.encode_lines(part)
+        except UnicodeEncodeError:
+            lines = b"\n".join(map(_encoded, part)) + b"\n"
+        yield (b",\n" if start else b"\n") + lines[:-1].replace(b"\n", b",\n")
+    yield (b"\n ]" if findings else b"]") + after
+
+
+def _encoded(value: object) -> bytes:
     try:
-        data = msgspec.json.encode(value)
+        return _ENCODER.encode(value)
     except UnicodeEncodeError:
-        data = msgspec.json.encode(_valid(msgspec.to_builtins(value)))
-    return msgspec.json.format(data, indent=1) + b"\n"
+        return _ENCODER.encode(_valid(msgspec.to_builtins(value)))
 
 
 def to_bytes(parts: Iterable[str]) -> bytes:
     """UTF-8, lone surrogates as backslash escapes."""
     return "".join(parts).encode("utf-8", "backslashreplace")
+
+
+def in_parts(parts: Iterable[str]) -> Iterator[bytes]:
+    """As `to_bytes`, but some thousands of parts at a time."""
+    rest = iter(parts)
+    while data := to_bytes(itertools.islice(rest, AT_ONCE)):
+        yield data
 
 
 def _valid(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -31,9 +32,10 @@ def read_run(data: bytes) -> tuple[tuple[Rule, ...], tuple[Finding, ...]]:
         raise ValueError("not a SARIF file of vallum: not byte for byte what it would write")
     run = log.runs[0]
     path = _paths()
+    share: dict[Any, Any] = {}
     return (
         tuple(_rule(rule) for rule in run.tool.driver.rules),
-        tuple(_finding(number, result, path) for number, result in enumerate(run.results)),
+        tuple(_finding(number, result, path, share) for number, result in enumerate(run.results)),
     )
 
 
@@ -47,10 +49,12 @@ def _rule(rule: model.Rule) -> Rule:
     )
 
 
-def _finding(number: int, result: model.Result, path: Callable[[str], str]) -> Finding:
+def _finding(number: int, result: model.Result, path: Callable[[str], str], share: dict[Any, Any]) -> Finding:
+    """`share` keeps one object for each value that many findings have: a million findings name few rules and services."""
     bag = result.properties
-    if result.level != bag.severity.sarif_level:
-        raise ValueError(f"result {number}: level `{result.level}` contradicts severity `{bag.severity}`")
+    severity = bag.severity
+    if result.level != severity.sarif_level:
+        raise ValueError(f"result {number}: level `{result.level}` contradicts severity `{severity}`")
     if len(result.locations) > 1 or len(result.suppressions) > 1:
         raise ValueError(f"result {number}: more than one location or suppression")
     suppression = None
@@ -58,16 +62,17 @@ def _finding(number: int, result: model.Result, path: Callable[[str], str]) -> F
         shown = result.suppressions[0]
         by = shown.properties.by if shown.properties else ""
         suppression = Suppression(kind=shown.kind, by=by, reason=shown.justification)
+    one = share.setdefault
     return Finding(
-        rule=result.rule_id,
-        severity=bag.severity,
-        message=result.message.text,
+        rule=one(result.rule_id, result.rule_id),
+        severity=severity,
+        message=one(result.message.text, result.message.text),
         location=_location(result.locations[0], path) if result.locations else None,
-        service=bag.service,
-        cwe=bag.cwe,
-        owasp=bag.owasp,
-        confidence=bag.confidence,
-        fix=bag.fix,
+        service=one(bag.service, bag.service),
+        cwe=one(bag.cwe, bag.cwe),
+        owasp=one(bag.owasp, bag.owasp),
+        confidence=one(bag.confidence, bag.confidence),
+        fix=one(bag.fix, bag.fix),
         package=bag.package,
         aliases=bag.aliases,
         cvss=bag.cvss,
@@ -75,7 +80,7 @@ def _finding(number: int, result: model.Result, path: Callable[[str], str]) -> F
         exchange=bag.exchange,
         suppression=suppression,
         id=result.partial_fingerprints.get(FINGERPRINT, ""),
-        checks=bag.checks,
+        checks=one(bag.checks, bag.checks),
     )
 
 
@@ -86,13 +91,8 @@ def _location(location: model.Location, path: Callable[[str], str]) -> Location 
     name = path(physical.artifact_location.uri)
     region = physical.region
     if region is not None:
-        return Location(
-            path=name,
-            line=region.start_line,
-            column=region.start_column,
-            end_line=region.end_line,
-            snippet=region.snippet.text if region.snippet else "",
-        )
+        snippet = region.snippet.text if region.snippet else ""
+        return Location(name, region.start_line, region.start_column, region.end_line, snippet)
     bag = location.properties
     if bag is not None:
         return Location(path=name, line=bag.line, column=bag.column, end_line=bag.end_line, snippet=bag.snippet)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -14,6 +15,9 @@ from vallum.finding import Location as Place
 from vallum.sarif import model
 from vallum.severity import Severity
 
+_ENCODER = msgspec.json.Encoder()
+_HOLE: Any = (None,)
+"""In the place of results that are encoded already."""
 FINGERPRINT = "vallum/v1"
 LINE_HASH = "primaryLocationLineHash"
 """The only fingerprint that GitHub reads; `hash:count` is the shape of codeql-action's own."""
@@ -31,11 +35,32 @@ def write_run(check_id: str, run: outcome.Run, complete: bool, reason: str = "")
 
 def encode(runs: tuple[model.Run, ...]) -> bytes:
     """A SARIF file of these runs."""
-    log = model.Log(runs=runs, version=model.VERSION, schema=model.SCHEMA)
+    return encode_any(model.Log(runs=runs, version=model.VERSION, schema=model.SCHEMA))
+
+
+def encode_parts(runs: Iterable[bytes]) -> Iterator[bytes]:
+    """As `encode`, from runs that are encoded already."""
+    before, _, after = encode(()).partition(b'"runs":[')
+    yield before + b'"runs":['
+    for number, run in enumerate(runs):
+        yield b"," + run if number else run
+    yield after
+
+
+def encode_run(run: model.Run, results: Iterable[bytes]) -> bytes:
+    """One run with these encoded results; the run's own are left out."""
+    before, found, after = encode_any(msgspec.structs.replace(run, results=_HOLE)).partition(b'"results":[null]')
+    if not found:
+        raise ValueError("a run without a place for its results")
+    return b"".join((before, b'"results":[', b",".join(results), b"]", after))
+
+
+def encode_any(value: object) -> bytes:
+    """JSON of any part of a file. Lone surrogates become backslash escapes."""
     try:
-        return msgspec.json.encode(log)
+        return _ENCODER.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_valid(msgspec.to_builtins(log)))
+        return _ENCODER.encode(_valid(msgspec.to_builtins(value)))
 
 
 def document(check_id: str, run: outcome.Run, complete: bool, reason: str) -> model.Run:
@@ -131,7 +156,7 @@ def result(finding: Finding, index: int, uri: Callable[[str], str]) -> model.Res
         level=finding.severity.sarif_level,
         message=model.Message(text=finding.message),
         locations=locations,
-        partial_fingerprints={FINGERPRINT: finding.id, LINE_HASH: finding.id + ":1"} if finding.id else {},
+        partial_fingerprints=fingerprints(finding),
         suppressions=(
             (
                 model.Suppression(
@@ -156,6 +181,11 @@ def result(finding: Finding, index: int, uri: Callable[[str], str]) -> model.Res
             checks=finding.checks,
         ),
     )
+
+
+def fingerprints(finding: Finding) -> dict[str, str]:
+    """Its identity, under our name and under the only one that GitHub reads."""
+    return {FINGERPRINT: finding.id, LINE_HASH: finding.id + ":1"} if finding.id else {}
 
 
 def location(place: Place, logical: tuple[model.LogicalLocation, ...], uri: Callable[[str], str]) -> model.Location:
