@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from vallum.config import Config
+from vallum.environments import Zap
 from vallum.errors import Inconclusive
-from vallum_checks.zap_engine import assemble, java
+from vallum_checks.zap_engine import Attack, ScanTarget, assemble, attack, daemon, java
+from vallum_checks.zap_engine.levels import Levels
 
 Answer = tuple[int, dict[str, str] | list[tuple[str, str]], bytes]
 App = Callable[["Asked"], Answer]
@@ -119,3 +122,47 @@ def definition(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def shared(
+    runtime: java.Java, assembled: assemble.Assembled, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[daemon.Daemon]:
+    """A ZAP that several tests use, as `zap.url` does."""
+    folder = tmp_path_factory.mktemp("shared")
+    command = [*assembled.command(runtime, "512m"), "org.zaproxy.zap.ZAP"]
+    with daemon.running(
+        command, install=assembled.folder, home=folder / "home", log=folder / "log", boot=120
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def start(tmp_path: Path, shared: daemon.Daemon, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Attack]:
+    """Attack with the shared ZAP."""
+    monkeypatch.setenv("ZAP_API_KEY", shared.zap._key)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+
+    def run(
+        url: str,
+        definition: Path | None,
+        *,
+        pages: tuple[str, ...] = (),
+        levels: Levels | None = None,
+        auth: dict[str, str] | None = None,
+        **settings: object,
+    ) -> Attack:
+        zap = Zap(**{"url": shared.zap.address, "provide": ("daemon",), "minutes": 5, **settings})
+        target = ScanTarget("items", url, definition, "openapi.yaml", pages)
+        return attack(
+            [target],
+            config=Config(zap=zap),
+            scratch=tmp_path,
+            raw=raw,
+            deadline=120.0,
+            auth=auth or {},
+            levels=levels,
+        )
+
+    return run

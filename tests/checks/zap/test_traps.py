@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,36 +36,6 @@ paths:
 
 def command(runtime: Java, assembled: assemble.Assembled) -> list[str]:
     return [*assembled.command(runtime, "512m"), "org.zaproxy.zap.ZAP"]
-
-
-@pytest.fixture(scope="module")
-def shared(
-    runtime: Java, assembled: assemble.Assembled, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[daemon.Daemon]:
-    """A ZAP that several tests use, as `zap.url` does."""
-    folder = tmp_path_factory.mktemp("shared")
-    with daemon.running(
-        command(runtime, assembled), install=assembled.folder, home=folder / "home", log=folder / "log", boot=120
-    ) as running:
-        yield running
-
-
-@pytest.fixture
-def start(tmp_path: Path, shared: daemon.Daemon, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Attack]:
-    """Attack with the shared ZAP."""
-    monkeypatch.setenv("ZAP_API_KEY", shared.zap._key)
-    raw = tmp_path / "raw"
-    raw.mkdir()
-
-    def run(
-        url: str, definition: Path | None, *, pages: tuple[str, ...] = (), minutes: float = 5, **options: object
-    ) -> Attack:
-        given = {"auth": {}, "deadline": 120.0, **options}
-        config = Config(zap=Zap(url=shared.zap.address, provide=("daemon",), minutes=minutes))
-        target = ScanTarget("items", url, definition, "openapi.yaml", pages)
-        return attack([target], config=config, scratch=tmp_path, raw=raw, **given)
-
-    return run
 
 
 def echo(asked) -> tuple[int, dict[str, str], bytes]:
