@@ -20,6 +20,7 @@ from vallum.severity import Severity
 from vallum.tables import Table
 
 Tier = Literal["critical", "standard", "low"]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Exposure = Literal["public", "internal", "unknown"]
 
 
@@ -98,8 +99,10 @@ class Policy(Table, frozen=True, kw_only=True):
     `max-waiver-days` is the longest that a waiver may hold. See docs/policy.md.
 
     `max-suppressions`: with more such markers than this it blocks. `coverage-min`: the share of targets from which a check
-    that missed some counts as whole. `stages` stands in for `block` in one ring, `tiers` adds to it for services of a tier.
-    `sla`: days after which a finding of a severity blocks whatever else lets it pass but a waiver. `vex`: files of OpenVEX."""
+    that missed some counts as whole. `operations-min`: the share of each service's declared operations that the dynamic checks
+    must have reached together, for all services or by tier. `stages` stands in for `block` in one ring, `tiers` adds to it for
+    services of a tier. `sla`: days after which a finding of a severity blocks whatever else lets it pass but a waiver. `vex`:
+    files of OpenVEX."""
 
     block: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
     unknown: Literal["block", "warn"] = "block"
@@ -108,6 +111,7 @@ class Policy(Table, frozen=True, kw_only=True):
     max_waiver_days: Annotated[int, msgspec.Meta(ge=1)] = 180
     max_suppressions: Annotated[int, msgspec.Meta(ge=0)] | None = None
     coverage_min: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    operations_min: Share | dict[Tier, Share] = 0.0
     stages: dict[Literal["source", "dependencies", "images", "staged"], Thresholds] = {}
     tiers: dict[Tier, Thresholds] = {}
     sla: dict[Severity, Annotated[int, msgspec.Meta(ge=0)]] = {}

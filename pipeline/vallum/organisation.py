@@ -135,8 +135,17 @@ _TIGHTER: Mapping[str, Callable[[Any, Any], bool]] = {
     "max-suppressions": lambda given, wanted: given <= wanted,
     "max-waiver-days": lambda given, wanted: given <= wanted,
     "coverage-min": lambda given, wanted: given >= wanted,
+    "operations-min": lambda given, wanted: all(_floor(given, tier) >= _floor(wanted, tier) for tier in _TIERS),
     "new-only": lambda given, wanted: bool(wanted) or not given,
 }
+
+
+_TIERS: tuple[str, ...] = ("critical", "standard", "low")
+
+
+def _floor(asked: Any, tier: str) -> float:
+    """What `operations-min` asks for in a tier."""
+    return float(asked.get(tier, 0)) if isinstance(asked, Mapping) else float(asked)
 
 
 def _lacks(given: Any, wanted: Any) -> str:

@@ -44,8 +44,33 @@ class Coverage(msgspec.Struct, frozen=True, omit_defaults=True):
     missed: tuple[Missed, ...] = ()
 
 
+class Reach(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How far a dynamic check got with one operation of a service's API: method, path as the definition writes it, and `name`
+    where several share both.
+
+    `secured`: it declares a login. `reached`: the operation itself answered, not something in front of it. `authenticated`: it
+    answered a logged-in request with neither 401 nor 403. `attacked`: it answered a request that was made to find a weakness.
+    `why` says why it was not reached. One that is not `declared` answered, and stands in no definition. An entry without a
+    method says that the service has no definition.
+    """
+
+    service: str
+    method: str = ""
+    path: str = ""
+    name: str = ""
+    declared: bool = True
+    secured: bool = False
+    reached: bool = False
+    authenticated: bool = False
+    attacked: bool = False
+    why: str = ""
+
+
 class Run(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The record of one tool at work on one unit (a service, or `_` for the whole target). Times in seconds and ISO 8601 UTC."""
+    """The record of one tool at work on one unit (a service, or `_` for the whole target). Times in seconds and ISO 8601 UTC.
+
+    `operations` is what a dynamic check did to the operations of the services' APIs (vallum.operations merges them).
+    """
 
     tool: Tool
     coverage: tuple[Coverage, ...]
@@ -57,6 +82,7 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     exit_code: int | None = None
     started: str = ""
     seconds: float = 0.0
+    operations: tuple[Reach, ...] = ()
 
 
 class Completed(msgspec.Struct, frozen=True, tag="completed", tag_field="status"):

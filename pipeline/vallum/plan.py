@@ -33,7 +33,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """`plan.json`. `run` names this run: an outcome of another one does not count. `started` is ISO 8601 UTC.
 
     `base` is the commit whose settings it was made with (empty: the target's own), `settings` what the change does to them,
-    `problems` why there can be no clean verdict whatever is found.
+    `problems` why there can be no clean verdict whatever is found. `tree` is as in the verdict (vallum.verdict).
     """
 
     run: str
@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     base: str = ""
     settings: tuple[Note, ...] = ()
     problems: tuple[str, ...] = ()
+    tree: str = ""
 
     def planned(self) -> tuple[PlannedCheck, ...]:
         """The checks that must leave an outcome."""

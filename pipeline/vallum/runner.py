@@ -32,6 +32,7 @@ MAX_SNIPPET = 240
 MAX_RECORD = 16 << 20
 """Bytes of a record.json that are read."""
 MAX_NOTES = 10_000
+MAX_OPERATIONS = 50_000
 MAX_MISSED = 1_000
 """Entries of Coverage.missed, see there."""
 
@@ -201,6 +202,7 @@ def _bounded(run: Run) -> None:
         (len(run.databases), MAX_NOTES, "databases"),
         (len(run.coverage), MAX_NOTES, "kinds of coverage"),
         (missed, MAX_MISSED, "missed targets"),
+        (len(run.operations), MAX_OPERATIONS, "operations"),
     ):
         if length > limit:
             raise ValueError(f"{length} {what}, more than {limit}")

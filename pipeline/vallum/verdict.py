@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 
 from vallum.finding import Finding, Rule
-from vallum.outcome import Coverage, Database, Tool
+from vallum.outcome import Coverage, Database, Missed, Tool
 from vallum.severity import Severity
 
 
@@ -137,6 +137,26 @@ class NotTested(msgspec.Struct, frozen=True):
     required: bool = False
 
 
+class ServiceOperations(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What all dynamic checks together did to the declared operations of one service (vallum.outcome.Reach has the words).
+
+    `secured` of the `declared` need a login. `unreached` (at most 1,000) says of each why; `undeclared` (at most 1,000) are
+    operations that answered and stand in no definition. `floor` is the share that the policy asks for, `undefined` says that
+    there is no definition.
+    """
+
+    service: str
+    declared: int = 0
+    secured: int = 0
+    reached: int = 0
+    authenticated: int = 0
+    attacked: int = 0
+    unreached: tuple[Missed, ...] = ()
+    undeclared: tuple[str, ...] = ()
+    floor: float = 0.0
+    undefined: bool = False
+
+
 class ServiceVerdict(msgspec.Struct, frozen=True):
     """The verdict of one service, from the findings attributed to it and the checks on it. Name `` is the rest of the target."""
 
@@ -147,12 +167,23 @@ class ServiceVerdict(msgspec.Struct, frozen=True):
     blocking: int
 
 
+class Promoted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What became of it after the verdict (`vallum -s promote`). `state`: promoted, rolled-back, rollback-failed, quarantined,
+    resolved; `text` says it, with the reason, in one sentence; `at` is when, ISO 8601 UTC."""
+
+    state: str
+    text: str
+    at: str
+    kind: str = ""
+
+
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dict=True):
     """What `verdict.json` holds. `findings` are sorted: blocking first, then what an attacker would take first.
 
     `scope` is empty for all planned checks, else those that the person selected. `rules` maps `check/rule` to its Rule.
     `notices` change no verdict. `compared` is there where a baseline is.
-    Times in seconds and ISO 8601 UTC.
+    `tree`: `clean` where the work tree was what `commit` says when the checks were planned, else how it differed; it is looked
+    at where `[promotion]` is configured. Times in seconds and ISO 8601 UTC.
     """
 
     status: Status
@@ -172,6 +203,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, dic
     policy: dict[str, str] = {}
     notices: tuple[Notice, ...] = ()
     compared: Compared | None = None
+    operations: tuple[ServiceOperations, ...] = ()
+    tree: str = ""
+    promotion: Promoted | None = None
 
     @cached_property
     def counts(self) -> dict[Disposition, dict[Severity, int]]:
