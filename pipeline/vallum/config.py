@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
-from vallum.environments import Environment, EnvironmentUser, Login, Ready, SecretSource, StagedService, Zap
+from vallum.environments import Environment, Ready, StagedService, Zap
 from vallum.errors import UserError
+from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
 from vallum.severity import Severity
 from vallum.tables import Table
 
@@ -314,6 +315,9 @@ def _all_keys() -> frozenset[str]:
         Ready,
         StagedService,
         Login,
+        LoginStep,
+        Capture,
+        OAuth,
         EnvironmentUser,
         SecretSource,
         Environment,

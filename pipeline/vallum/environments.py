@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from vallum.logins import EnvironmentUser, Login, SecretSource
 from vallum.tables import Table
 
 
@@ -34,38 +35,6 @@ class StagedService(Table, frozen=True, kw_only=True):
     openapi: str = ""
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     forward: str = ""
-
-
-class SecretSource(Table, frozen=True, kw_only=True):
-    """Where a secret comes from that is not made for the run. Exactly one: an environment variable `env`, a `file` outside the
-    repository, or `vault`, `MOUNT/PATH#KEY` of a Vault's KV store (its address and token from VAULT_ADDR and VAULT_TOKEN)."""
-
-    env: str = ""
-    file: str = ""
-    vault: str = ""
-
-
-class EnvironmentUser(Table, frozen=True, kw_only=True):
-    """A seeded user who can log in. `username` and `password` fill {username} and {password} in the login; they may name
-    {secret.NAME}. `role` is `admin` for users who may call administrators' operations, any other word for ordinary ones."""
-
-    username: str
-    password: str
-    role: str = "user"
-
-
-class Login(Table, frozen=True, kw_only=True):
-    """How to log in: one HTTP request whose JSON answer holds the token at the dotted path `token`. `probe` is a path that
-    answers 2xx with the token and 401 or 403 without. {username} and {password} are those of each of `environment.users`."""
-
-    service: str
-    path: str
-    method: str = "POST"
-    json: dict[str, str] = {}
-    token: str = "access_token"  # noqa: S105 - the name of a field
-    header: str = "Authorization"
-    value: str = "Bearer {token}"
-    probe: str
 
 
 class Compose(Table, frozen=True, kw_only=True):
@@ -98,7 +67,7 @@ class Environment(Table, frozen=True, kw_only=True):
     """The staged deployment. Only `process` exists so far: each service is a process group of this machine."""
 
     kind: Literal["process"] = "process"
-    secrets: dict[str, Literal["generate"] | SecretSource] = {}
+    secrets: dict[str, Literal["generate", "generate-totp"] | SecretSource] = {}
     services: dict[str, StagedService] = {}
     login: Login | None = None
     users: dict[str, EnvironmentUser] = {}

@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 mode, name, port = os.environ.get("MODE", ""), os.environ.get("NAME", "a"), int(sys.argv[1])
 TOKEN = "token-of-this-run-" + os.environ.get("PASSWORD", "none")[::-1]
+forgotten = []
 
 def journal(what):
     path = os.environ.get("JOURNAL")
@@ -44,11 +45,15 @@ class Handler(BaseHTTPRequestHandler):
             line = b"x" * 1023 + b"\\n"
             for _ in range(20_000):
                 os.write(1, line)
+        if self.path == "/forget":
+            forgotten.append(True)
         if self.path == "/ready" and mode == "never":
             return self.answer(503, {})
         if self.path == "/me":
             given = self.headers.get("Authorization")
             print("asked with", given, flush=True)
+            if forgotten:
+                return self.answer(401, {})
             if mode == "open" or given == f"Bearer {TOKEN}":
                 return self.answer(403 if mode == "refuses" else 200, {})
             return self.answer(401, {})

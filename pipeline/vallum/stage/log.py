@@ -80,6 +80,7 @@ class Logs:
         self._wake, self._woken = os.pipe()
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         self._closing = False
+        self._holding = 0
         self._thread = threading.Thread(target=self._pump, name="vallum-logs", daemon=True)
         self._thread.start()
 
@@ -107,9 +108,25 @@ class Logs:
     def release(self) -> None:
         """All secrets are known to the redactor by now: write what was held, and from now on at once."""
         with self._lock:
+            if self._holding:
+                return
             for log in self._logs.values():
                 log.holding = False
                 log.feed(b"")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold in memory again what the services print, for as long as a login is renewed."""
+        with self._lock:
+            self._holding += 1
+            for log in self._logs.values():
+                log.holding = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holding -= 1
+            self.release()
 
     def _pump(self) -> None:
         while True:

@@ -148,7 +148,7 @@ class _Running:
 
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
-        users = log_in_all(self._environment, self._urls, self._secrets, self._redactor)
+        users = log_in_all(self._environment, self._urls, self._secrets, self._redactor, self._logs.held)
         self._logs.release()
         return Deployment(
             kind="process",

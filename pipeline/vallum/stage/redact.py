@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
+from html import escape
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
@@ -30,15 +31,21 @@ class Redactor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[bytes, ...] = ()
+        self._codes: tuple[re.Pattern[bytes], ...] = ()
 
     def add(self, secret: str) -> None:
-        """From now on, replace `secret` as it is, URL-quoted, and as it stands inside JSON."""
+        """From now on, replace `secret` as it is, URL-quoted, and as it stands inside JSON and HTML."""
         if len(secret) < SHORTEST:
             return
-        forms = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
+        forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], escape(secret)}
         with self._lock:
-            known = {*self._forms, *(form.encode() for form in forms)}
+            known = {*self._forms, *(form.encode("utf-8", "replace") for form in forms)}
             self._forms = tuple(sorted(known, key=lambda form: (-len(form), form)))
+
+    def add_code(self, code: str) -> None:
+        """From now on, replace a one-time code, where it is not a part of a longer number: six digits are soon met."""
+        with self._lock:
+            self._codes = (*self._codes, re.compile(rb"(?<![0-9.])%s(?![0-9])" % re.escape(code.encode())))
 
     @property
     def longest(self) -> int:
@@ -50,6 +57,8 @@ class Redactor:
         for form in self._forms:
             if form in content:
                 content = content.replace(form, MARK.encode())
+        for code in self._codes:
+            content = code.sub(MARK.encode(), content)
         return _JWT.sub(MARK.encode(), content) if b"eyJ" in content else content
 
     def text(self, content: str) -> str:
@@ -60,8 +69,23 @@ class Redactor:
         return self.data(hidden).decode("utf-8", "replace")
 
     def struct(self, value: _Struct) -> _Struct:
-        """The same struct (a Run, an Outcome) with every string in it redacted."""
-        return msgspec.json.decode(self.data(msgspec.json.encode(value)), type=type(value))
+        """The same struct (a Run, an Outcome) with every text in it redacted; numbers and the words of enums stay."""
+        redacted: _Struct = self._walk(value)
+        return redacted
+
+    def _walk(self, value: Any) -> Any:
+        if type(value) is str:
+            return self.data(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        if isinstance(value, msgspec.Struct):
+            before = {name: getattr(value, name) for name in value.__struct_fields__}
+            after = {name: self._walk(one) for name, one in before.items()}
+            changed = {name: one for name, one in after.items() if one is not before[name]}
+            return msgspec.structs.replace(value, **changed) if changed else value
+        if isinstance(value, dict):
+            return {self._walk(name): self._walk(one) for name, one in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self._walk(one) for one in value)
+        return value
 
     def sweep(self, folder: Path) -> int:
         """Rewrite the files below `folder` that hold a secret; returns how many did. Links are not followed."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from vallum.environments import Environment, Login, StagedService
+from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
-from vallum.stage import readiness
+from vallum.stage import readiness, secrets
+from vallum.stage.login import settings as login
+from vallum.stage.placeholders import NAME, PATH, PLACEHOLDER, fill
 
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_PATH = re.compile(r"/[!-~]*")
-"""Printable ASCII only: nothing that could break out of a request line."""
-_PLACES = "{port} {state} {python} {url.NAME} {secret.NAME}"
+__all__ = ["NAME", "PLACEHOLDER", "check", "fill", "levels"]
 
 
 def check(environment: Environment, root: Path) -> None:
@@ -25,10 +22,8 @@ def check(environment: Environment, root: Path) -> None:
     for name, service in environment.services.items():
         _check_service(name, service, root, names)
     levels(environment.services)
-    if environment.login is not None:
-        _check_login(environment.login, environment, names)
-    elif environment.users:
-        raise UserError("environment.users: nobody can log in without [environment.login]", "see docs/staging.md")
+    secrets.check(environment.secrets, root)
+    login.check(environment, names)
 
 
 def _secret_names(environment: Environment) -> dict[str, str]:
@@ -47,7 +42,7 @@ def _check_service(name: str, service: StagedService, root: Path, names: dict[st
     for option, value in (("install", service.install), ("openapi", service.openapi)):
         if value and not (folder / value).is_file():
             raise UserError(f"{key}.{option}: there is no file {value!r} in {service.directory}", "correct the path")
-    if not _PATH.fullmatch(service.ready.path):
+    if not PATH.fullmatch(service.ready.path):
         raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
     readiness.check(f"{key}.ready", service.ready)
     known = {**names, "port": "", "state": "", "python": ""}
@@ -59,45 +54,6 @@ def _check_service(name: str, service: StagedService, root: Path, names: dict[st
         if not variable or "=" in variable or "\0" in variable + value:
             raise UserError(f"{key}.env: {variable!r} cannot be an environment variable", "rename it")
         fill(value, f"{key}.env.{variable}", known)
-
-
-def _check_login(login: Login, environment: Environment, names: dict[str, str]) -> None:
-    key = "environment.login"
-    if login.service not in environment.services:
-        raise UserError(
-            f"{key}.service: there is no service `{login.service}`", f"known: {', '.join(sorted(environment.services))}"
-        )
-    for option, value in (("path", login.path), ("probe", login.probe)):
-        if not _PATH.fullmatch(value):
-            raise UserError(f"{key}.{option}: {value!r} is not a path", "begin it with a slash")
-    given = {**names, "username": "", "password": ""} if environment.users else names
-    for field, value in login.json.items():
-        fill(value, f"{key}.json.{field}", given)
-    for name, user in environment.users.items():
-        if not NAME.fullmatch(name):
-            raise UserError(
-                f"environment.users.{name}: a user's name has letters, digits, `-`, `_` and `.` only", "rename it"
-            )
-        for option, value in (("username", user.username), ("password", user.password)):
-            fill(value, f"environment.users.{name}.{option}", names)
-    if "{token}" not in login.value:
-        raise UserError(f"{key}.value has no {{token}}", 'such as value = "Bearer {token}"')
-
-
-def fill(text: str, key: str, values: Mapping[str, str]) -> str:
-    """`text` with its placeholders replaced. Raises UserError with `key` for one that is not in `values`."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in values:
-            return values[name]
-        if name.startswith("secret."):
-            hint = f'add {name[7:]} = "generate" to [environment.secrets]'
-        else:
-            hint = f"the placeholders are {_PLACES}"
-        raise UserError(f"{key}: unknown placeholder {{{name}}}", hint)
-
-    return PLACEHOLDER.sub(value, text)
 
 
 def levels(services: Mapping[str, StagedService]) -> list[tuple[str, ...]]:

@@ -1,0 +1,157 @@
+"""HTML forms: found in a page, filled, and sent as a browser without JavaScript sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from urllib.parse import urldefrag, urlencode, urljoin, urlsplit, urlunsplit
+
+from vallum.errors import Inconclusive
+from vallum.stage.login.conversation import Conversation, Page
+from vallum.stage.login.kind import KEY, Account
+
+_UNSENT = {"reset", "button", "file", "image"}
+"""Types of input that are not sent, or that a script or a click would have to fill."""
+
+
+@dataclass
+class Form:
+    """A form: where and how it is sent, its fields with what is in them, and its submit buttons."""
+
+    action: str = ""
+    method: str = "GET"
+    encoding: str = ""
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """What can be filled: fields and buttons."""
+        return {name for name, _ in [*self.fields, *self.buttons]}
+
+    def filled(self, values: dict[str, str]) -> list[tuple[str, str]]:
+        """The fields with `values` in place, then the button that is pressed: one that `values` names, else the first."""
+        sent = [(name, values.get(name, value)) for name, value in self.fields]
+        pressed = [(name, values[name]) for name, _ in self.buttons if name in values][:1] or self.buttons[:1]
+        return sent + [pair for pair in pressed if pair[0]]
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.forms: list[Form] = []
+        self.base = ""
+        self._form: Form | None = None
+        self._select: tuple[str, list[tuple[str, bool]]] | None = None
+        self._textarea: tuple[str, list[str]] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in reversed(attrs)}  # of a repeated attribute the first counts
+        if tag == "base" and not self.base:
+            self.base = given.get("href", "")
+        elif tag == "form" and self._form is None:
+            self._form = Form(given.get("action", ""), given.get("method", "get").upper(), given.get("enctype", ""))
+            self.forms.append(self._form)
+        elif self._form is None or "disabled" in given:
+            return
+        elif tag == "input":
+            self._input(self._form, given, {name for name, _ in attrs})
+        elif tag == "button" and given.get("type", "submit").lower() == "submit":
+            self._form.buttons.append((given.get("name", ""), given.get("value", "")))
+        elif tag == "select" and given.get("name"):
+            self._select = (given["name"], [])
+        elif tag == "option" and self._select is not None:
+            self._select[1].append((given.get("value", ""), any(name == "selected" for name, _ in attrs)))
+        elif tag == "textarea" and given.get("name"):
+            self._textarea = (given["name"], [])
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea is not None:
+            self._textarea[1].append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        form = self._form
+        if tag == "form":
+            self._form = None
+        elif tag == "select" and form is not None and self._select is not None:
+            name, options = self._select
+            chosen = [value for value, selected in options if selected] or [value for value, _ in options[:1]]
+            form.fields += [(name, value) for value in chosen]
+            self._select = None
+        elif tag == "textarea" and form is not None and self._textarea is not None:
+            form.fields.append((self._textarea[0], "".join(self._textarea[1])))
+            self._textarea = None
+
+    @staticmethod
+    def _input(form: Form, given: dict[str, str], present: set[str]) -> None:
+        name, kind = given.get("name", ""), given.get("type", "text").lower()
+        if kind == "submit":
+            form.buttons.append((name, given.get("value", "")))
+        elif not name or kind in _UNSENT:
+            return
+        elif kind not in {"checkbox", "radio"}:
+            form.fields.append((name, given.get("value", "")))
+            if kind == "hidden":
+                form.hidden.add(name)
+        elif "checked" in present:
+            form.fields.append((name, given.get("value", "on")))
+
+
+def read(page: Page) -> list[Form]:
+    """The forms of a page, their actions as whole URLs."""
+    parser = _Forms()
+    parser.feed(page.text)
+    parser.close()
+    base = urljoin(page.url, parser.base) if parser.base else page.url
+    for form in parser.forms:
+        form.action = urldefrag(urljoin(base, form.action) if form.action else page.url).url
+    return parser.forms
+
+
+def log_in_by(
+    account: Account, talk: Conversation, page: Page, caught: Callable[[str], bool] = lambda _: False
+) -> Page:
+    """Fill `environment.login.form` into the forms that ask for it, one page after the other, and follow where they lead.
+
+    A page may ask for some of the fields only: the name first, the password next, a one-time code then, a consent last.
+    Hidden fields go along as they are. Ends when all fields were sent, or a redirect is one that `caught` accepts. Raises
+    Inconclusive for a page that asks for none of what is left.
+    """
+    left = dict(account.login.form)
+    while left and not (page.location and caught(page.location)):
+        if not page.ok:
+            raise account.refused(page)
+        form = _asking(account, page, left)
+        asked = {name: text for name, text in left.items() if name in form.names}
+        for name, value in form.fields:
+            if name in form.hidden:
+                account.learn_captured(value)
+        filled = form.filled(account.fill_all(asked, f"{KEY}.form"))
+        page = talk.follow(_send(talk, form, filled, page), caught)
+        left = {name: text for name, text in left.items() if name not in asked}
+    return page
+
+
+def _asking(account: Account, page: Page, left: dict[str, str]) -> Form:
+    """The form that asks for most of what is left."""
+    forms = read(page)
+    best = max(forms, key=lambda form: len(form.names & left.keys()), default=None)
+    if best is None or not best.names & left.keys():
+        named = " or ".join(f"`{name}`" for name in left)
+        seen = "no HTML form" if not forms else f"no form with the field {named}"
+        again = ", as it would where the login was refused" if len(left) < len(account.login.form) else ""
+        raise account.refused(page, f"shows {seen}{again}")
+    return best
+
+
+def _send(talk: Conversation, form: Form, filled: list[tuple[str, str]], page: Page) -> Page:
+    here = urlsplit(page.url)
+    referer = {"Referer": page.url.partition("?")[0], "Origin": f"{here.scheme}://{here.netloc}"}
+    if form.method == "GET":
+        parts = urlsplit(form.action)
+        return talk.request("GET", urlunsplit(parts._replace(query=urlencode(filled))), headers=referer)
+    if form.encoding.lower() not in {"", "application/x-www-form-urlencoded"}:
+        raise Inconclusive(f"cannot log in: the form at {page.where} is sent as {form.encoding[:50]!r}, not supported")
+    return talk.post_form(form.action, filled, referer)
