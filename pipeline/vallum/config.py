@@ -17,6 +17,7 @@ from vallum.declaration import DeclaredCheck, DeclaredDatabase
 from vallum.environments import Environment, Ready, StagedService, Zap
 from vallum.errors import UserError
 from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
+from vallum.promotions import Probe, Promotion, PromotionCompose, PromotionKubernetes, PromotionTag
 from vallum.severity import Severity
 from vallum.tables import Table
 
@@ -160,6 +161,7 @@ class Config(Table, frozen=True, kw_only=True):
     baseline: BaselineFile = BaselineFile()
     environment: Environment | None = None
     zap: Zap = Zap()
+    promotion: Promotion | None = None
 
     def settings(self, check: str) -> CheckSettings:
         """The settings of one check, defaults where there are none."""
@@ -322,6 +324,11 @@ def _all_keys() -> frozenset[str]:
         SecretSource,
         Environment,
         Zap,
+        Promotion,
+        Probe,
+        PromotionTag,
+        PromotionCompose,
+        PromotionKubernetes,
         Limits,
         DeclaredCheck,
         DeclaredDatabase,

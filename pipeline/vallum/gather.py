@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import mergebase, plan, runner
+from vallum import mergebase, plan, runner, worktree
 from vallum.check import WHOLE, Check, Context, Stage
 from vallum.config import Config, load
 from vallum.errors import UserError
@@ -25,7 +25,7 @@ DECLARED_SESSION = "declared"
 RESERVED = frozenset(
     (
         *(STAGED_SESSION, DECLARED_SESSION, "pipeline", "plan", "gate", "stage", "unstage", "tools", "init", "explain"),
-        *("import", "waive", "attest", "verify", "baseline", "history", "policy", "vex"),
+        *("import", "waive", "attest", "verify", "baseline", "history", "policy", "vex", "promote"),
     )
 )
 """Names of sessions and commands, which no declared check may take."""
@@ -60,15 +60,22 @@ def _load(root: Path) -> Config:
 
 def make_plan(root: Path, scope: tuple[str, ...] = ()) -> tuple[plan.Plan, Target, Config]:
     """Plan all checks on the target and write the plan down."""
+    made, target, config = work_out(root, scope)
+    if config.promotion is not None:  # what is promoted must be what was looked at
+        made = msgspec.structs.replace(made, tree=worktree.state(target.root))
+    plan.store(target.root, made)
+    return made, target, config
+
+
+def work_out(root: Path, scope: tuple[str, ...] = ()) -> tuple[plan.Plan, Target, Config]:
+    """The plan that make_plan would write down."""
     target, config = open_target(root)
     made = plan.make(all_checks(config), target, config, scope)
     settings = mergebase.trusted(root)
     if settings.base:
         before = settings.load(_load)[1]
         made = plan.keep(made, plan.make(all_checks(before), discover(root, before), before, scope))
-    made = plan.under(made, settings)
-    plan.store(target.root, made)
-    return made, target, config
+    return plan.under(made, settings), target, config
 
 
 def session_of(check: Check) -> str:

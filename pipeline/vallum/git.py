@@ -127,6 +127,14 @@ class Repository:
             if before.startswith(self.prefix) and after.startswith(self.prefix)
         }
 
+    def untracked(self) -> list[str]:
+        """Files that git neither knows nor was told to ignore, relative to the target. Raises Inconclusive."""
+        here = self.work_tree / self.prefix
+        said = self._git("-C", str(here), "ls-files", "-z", "--others", "--exclude-standard")
+        if said is None:
+            raise Inconclusive("git cannot list the files that it does not know")
+        return sorted(os.fsdecode(path) for path in said.split(b"\0") if path)
+
     def _git(self, *arguments: str) -> bytes | None:
         """What git wrote; None where it ended badly. Raises Inconclusive where it cannot start, hangs or floods."""
         argv = ["git", f"--git-dir={self.git_dir}", f"--work-tree={self.work_tree}", "--no-pager", *OFF, *arguments]

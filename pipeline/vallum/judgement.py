@@ -26,7 +26,7 @@ from vallum.plan import Plan
 from vallum.policy import Facts
 from vallum.progress import say
 from vallum.runner import read
-from vallum.verdict import Notice, Status, Verdict
+from vallum.verdict import Notice, Promoted, Status, Verdict
 
 if TYPE_CHECKING:
     from vallum.reports import Written
@@ -149,7 +149,7 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
 
     verdict = judged(root, made, seconds)
     with contextlib.suppress(UserError):  # judged again, it has still been promoted, or not
-        before = last_verdict(root)
+        before = _last(root, Fate)
         if before.run == verdict.run:
             verdict = msgspec.structs.replace(verdict, promotion=before.promotion)
     with ThreadPoolExecutor(1) as beside:  # most of its time is SQLite's, which runs beside Python
@@ -181,6 +181,13 @@ class Ending(msgspec.Struct, frozen=True):
 def last_verdict(root: Path) -> Verdict:
     """The verdict on disk; UserError where there is none."""
     return _last(root, Verdict)
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """Of a verdict what became of it afterwards."""
+
+    run: str
+    promotion: Promoted | None = None
 
 
 def last_ending(root: Path) -> Ending:

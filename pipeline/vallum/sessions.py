@@ -33,6 +33,7 @@ OWN_SESSIONS = {
     "history": "what was open for how long, over all runs; `-- --merge FILE` unites two histories",
     "attest": "sign what the last verdict rests on: `-- --key FILE`; make a key: `-- --new-key FILE`",
     "verify": "prove that a signed verdict, its report and outcomes are unchanged: `-- ENVELOPE --key FILE.pub`",
+    "promote": "after a pass: run the configured promotion, watch health, roll back by itself where it goes wrong",
     "waive": "let one finding pass until a day: `-- ID --reason … --owner … --until YYYY-MM-DD`",
     "baseline": "keep the last verdict's findings as what was there before, in vallum-baseline.json",
     "import": "take in a report made elsewhere: `-- FILE.sarif --check ID --commit SHA --tool NAME`",
