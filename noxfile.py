@@ -7,6 +7,7 @@
 #   "cvss>=3.4",
 #   "httpx>=0.28",
 #   "jinja2>=3.1.6",
+#   "markupsafe>=3.0",
 #   "msgspec>=0.20",
 #   "nox>=2026.10.20",
 #   "packageurl-python>=0.17",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -79,6 +78,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         rules=tuple(attack.rules),
         findings=tuple(attack.findings),
         databases=tuple(attack.databases),
+        operations=attack.operations,
         notes=(
             *attack.notes,
             *(f"{name} has neither an API definition nor a page at /: not attacked" for name in bare),
@@ -89,6 +89,8 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
 
 def _is_page(url: str) -> bool:
     """Whether `/` answers with HTML, so that a spider has something to follow."""
+    import http.client
+
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
         connection.request("GET", "/")

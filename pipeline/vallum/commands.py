@@ -141,6 +141,7 @@ def _run_sessions(root: Path, run: str, names: list[str]) -> None:
         stdout=root / artifacts.FOLDER / "nox.log",
     )
     try:
+        judgement.warm()
         with progress.open("rb") as file:
             while True:
                 ended = child.poll() is not None
@@ -172,7 +173,8 @@ def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
     """Our environment for a child nox: nothing of the target's folder on its import path."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NOX"))}
     env |= {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "NOX_SCRIPT_MODE": "none"}
-    env |= {"VALLUM_ROOT": str(root), "VALLUM_RUN": run}
+    # our sessions have no environment of nox's making: it need not start uv only to ask for its version
+    env |= {"UV": "not-asked-for", "VALLUM_ROOT": str(root), "VALLUM_RUN": run}
     return env | {"VALLUM_PROGRESS": str(progress)}
 
 

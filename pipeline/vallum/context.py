@@ -41,7 +41,7 @@ _C_TOKEN = re.compile(
     |(?P<sign>=>|->|::|\?\.|&&|\|\||[=!<>+*/%&|^:-]=+|\+\+|--|.)""",
     re.VERBOSE | re.DOTALL,
 )
-_OPEN, _CLOSE = "([{", ")]}"
+_OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 _BLOCKS = frozenset(
     (
         *("if", "elif", "else", "for", "while", "with", "def", "class", "try", "except", "finally", "async", "match"),
@@ -82,7 +82,11 @@ class Token(NamedTuple):
     kind: str
 
 
-def statements(text: str, path: str) -> list[list[Token]]:
+Raw = tuple[int, int, str, str]
+"""A Token that is not one yet: a file has many, and a finding needs those of one statement."""
+
+
+def statements(text: str, path: str) -> list[list[Raw]]:
     """The statements of a file, in order; none for a language that is not known here."""
     name = path.lower()
     if name.endswith(PYTHON):
@@ -92,53 +96,59 @@ def statements(text: str, path: str) -> list[list[Token]]:
     return []
 
 
-def _tokens(text: str, pattern: re.Pattern[str]) -> list[Token]:
-    tokens = []
+def _tokens(text: str, pattern: re.Pattern[str]) -> list[Raw]:
+    tokens: list[Raw] = []
+    add = tokens.append
     line, start = 1, 0
     for found in pattern.finditer(text):
-        kind = found.lastgroup or ""
+        kind, said = found.lastgroup or "", found[0]
         if kind != "skip":
-            tokens.append(Token(line, found.start() - start + 1, found[0], kind))
-        breaks = found[0].count("\n")
-        if breaks:
-            line += breaks
-            start = found.start() + found[0].rindex("\n") + 1
+            add((line, found.start() - start + 1, said, kind))
+        if kind != "word" and "\n" in said:
+            line += said.count("\n")
+            start = found.start() + said.rindex("\n") + 1
     return tokens
 
 
-def _python(tokens: list[Token]) -> list[list[Token]]:
+def _python(tokens: list[Raw]) -> list[list[Raw]]:
     """Ended by a line's end or `;` outside brackets, and by the colon that opens a block."""
-    cut: list[list[Token]] = [[]]
+    part: list[Raw] = []
+    cut = [part]
     depth = lambdas = 0
     for token in tokens:
-        text = token.text
-        if token.kind == "newline":
+        text, kind = token[2], token[3]
+        if kind == "sign":
+            if text in _OPEN:
+                depth += 1
+            elif text in _CLOSE:
+                depth = max(0, depth - 1)
+            elif depth == 0 and text in {";", ":"}:
+                if text == ":" and lambdas:
+                    lambdas -= 1
+                elif text == ";" or (part and part[0][2] in _BLOCKS):
+                    part = []
+                    cut.append(part)
+                    continue
+        elif kind == "newline":
             if depth == 0:
-                cut.append([])
+                part = []
+                cut.append(part)
             continue
-        if token.kind == "sign":
-            depth = max(0, depth + (text in _OPEN) - (text in _CLOSE))
         elif text == "lambda":
             lambdas += depth == 0
-        if depth == 0 and token.kind == "sign" and text in {";", ":"}:
-            if text == ":" and lambdas:
-                lambdas -= 1
-            elif text == ";" or (cut[-1] and cut[-1][0].text in _BLOCKS):
-                cut.append([])
-                continue
-        cut[-1].append(token)
+        part.append(token)
     return [part for part in cut if part]
 
 
-def _c_like(tokens: list[Token]) -> list[list[Token]]:
+def _c_like(tokens: list[Raw]) -> list[list[Raw]]:
     """Ended by `;`, `{`, `}`, and by a line's end outside brackets where neither side of it says that it goes on."""
-    cut: list[list[Token]] = [[]]
+    cut: list[list[Raw]] = [[]]
     depths = [0]
     for number, token in enumerate(tokens):
-        text = token.text
-        if token.kind == "newline":
-            following = next((each.text for each in tokens[number + 1 : number + 40] if each.kind != "newline"), "")
-            last = cut[-1][-1].text if cut[-1] else ""
+        text, kind = token[2], token[3]
+        if kind == "newline":
+            following = next((each[2] for each in tokens[number + 1 : number + 40] if each[3] != "newline"), "")
+            last = cut[-1][-1][2] if cut[-1] else ""
             if (
                 depths[-1] == 0
                 and last
@@ -146,14 +156,14 @@ def _c_like(tokens: list[Token]) -> list[list[Token]]:
             ):
                 cut.append([])
             continue
-        if token.kind == "sign" and text in "{};":
+        if kind == "sign" and text in "{};":
             if text == "{":
                 depths.append(0)
             elif text == "}" and len(depths) > 1:
                 depths.pop()
             cut.append([])
             continue
-        if token.kind == "sign":
+        if kind == "sign":
             depths[-1] = max(0, depths[-1] + (text in "([") - (text in ")]"))
         cut[-1].append(token)
     return [part for part in cut if part]
@@ -223,7 +233,7 @@ class Contexts:
 
     def __init__(self, read: Callable[[str], str | None]) -> None:
         self._read = read
-        self._files: dict[str, tuple[list[tuple[int, int]], list[list[Token]]]] = {}
+        self._files: dict[str, tuple[list[tuple[int, int]], list[list[Raw]]]] = {}
 
     def of(self, path: str, line: int, column: int = 0, *, masked: bool = False) -> str:
         """The statement at that place of the file in its normal form; empty where there is none, or the language is not known.
@@ -234,15 +244,15 @@ class Contexts:
             if len(self._files) >= KEPT_FILES:
                 self._files.clear()
             cut = statements(self._read(path) or "", path) if path.lower().endswith((*PYTHON, *C_LIKE)) else []
-            self._files[path] = ([(part[0].line, part[0].column) for part in cut], cut)
+            self._files[path] = ([part[0][:2] for part in cut], cut)
         starts, cut = self._files[path]
         # several statements on a line: the one that holds the column, else the first of them that starts there
         place = bisect_right(starts, (line, column or 1))
-        if place < len(starts) and starts[place][0] == line and (place == 0 or cut[place - 1][-1].line < line):
+        if place < len(starts) and starts[place][0] == line and (place == 0 or cut[place - 1][-1][0] < line):
             place += 1
         if place == 0 or not line:
             return ""
-        part = cut[place - 1]
+        part = [Token(*token) for token in cut[place - 1]]
         if part[-1].line + part[-1].text.count("\n") < line:
             return ""  # a comment or an empty line after it
         tokens = normal(part)

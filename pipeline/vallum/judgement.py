@@ -9,7 +9,6 @@ import contextlib
 import datetime as dt
 import gc
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -134,6 +133,16 @@ def judged(root: Path, made: Plan, seconds: float) -> Verdict:
     return judge(config.policy, made, outcomes, known, seconds=seconds)
 
 
+def warm() -> None:
+    """Load what judging and reporting need, while the tools are at work."""
+    import concurrent.futures.thread  # noqa: F401 - the import is the point
+    import sqlite3  # noqa: F401 - so too
+
+    from vallum.reports import console, github, html  # noqa: F401 - so too
+
+    html.template()
+
+
 def publish(root: Path, verdict: Verdict) -> list[Written]:
     """Write the verdict first (no report, slow or failing, can lose it), then its reports."""
     from vallum import reports
@@ -152,6 +161,8 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
         before = _last(root, Fate)
         if before.run == verdict.run:
             verdict = msgspec.structs.replace(verdict, promotion=before.promotion)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as beside:  # most of its time is SQLite's, which runs beside Python
         recorded = beside.submit(history.record, root, verdict)
         written = publish(root, verdict)

@@ -87,14 +87,17 @@ class Target:
 
     def relative(self, path: str | Path) -> str:
         """`path` (absolute, or relative to the root) as a relative posix path; raises ValueError outside the target."""
-        # strings, not Path: a check calls it for every finding
-        root = str(self.root)
-        absolute = os.path.normpath(os.path.join(root, path))
-        if absolute == root:
-            return "."
-        if not absolute.startswith(root.rstrip(os.sep) + os.sep):
-            raise ValueError(f"{absolute!r} is not in the target")
-        return absolute[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        return _relative(str(self.root), str(path))
+
+
+@functools.lru_cache(65_536)  # a check asks for every finding
+def _relative(root: str, path: str) -> str:
+    absolute = os.path.normpath(os.path.join(root, path))
+    if absolute == root:
+        return "."
+    if not absolute.startswith(root.rstrip(os.sep) + os.sep):
+        raise ValueError(f"{absolute!r} is not in the target")
+    return absolute[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 
 def discover(root: Path, config: Config) -> Target:

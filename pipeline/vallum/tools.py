@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.resources
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from vallum import artifacts
 from vallum.artifacts import locked
 from vallum.errors import Inconclusive
 from vallum.process import run
@@ -19,6 +22,8 @@ NEWEST = ("3.14", "3.13", "3.12")
 """Pythons tried for a tool that parses with its own interpreter (bandit), newest first, before ours."""
 WANTS_NEWEST = frozenset({"bandit"})
 BUILD_DEADLINE = 900.0
+KEPT = 86_400.0
+"""Seconds for which it is remembered whether an interpreter starts."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +145,21 @@ def _python(name: str) -> tuple[str, str]:
 
 
 def _works(python: str) -> bool:
-    """A shim of a version manager may exist without its Python."""
+    """A shim of a version manager may exist without its Python. The answer is kept for a day: such shims take half a second."""
     folder = cache_folder() / "probe"
     folder.mkdir(parents=True, exist_ok=True)
+    status = os.stat(python)
+    which = f"{os.path.realpath(python)} {status.st_mtime_ns} {os.environ.get('PYENV_VERSION', '')}"
+    kept = folder / hashlib.sha256(which.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if 0 <= time.time() - kept.stat().st_mtime < KEPT:
+            return {"yes": True, "no": False}[kept.read_text("utf-8")]
+    works = _starts(python, folder)
+    artifacts.write(kept, b"yes" if works else b"no", durable=False)
+    return works
+
+
+def _starts(python: str, folder: Path) -> bool:
     try:
         return (
             run(

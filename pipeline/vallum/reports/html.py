@@ -7,19 +7,26 @@ stripped of control characters, and cut where one finding could make the page un
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import shlex
 from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from markupsafe import Markup, escape
 
-from vallum.finding import Finding
+from vallum.finding import Finding, Rule
 from vallum.reports import text
 from vallum.severity import Severity
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    import jinja2
 
 MOST = 2_000
 """Findings shown, worst first: a page of 2,000 opens in a second or two, one of 20,000 does not. The rest is counted."""
@@ -27,6 +34,8 @@ EVIDENCE = 4_000
 """Characters of one excerpt, request or response."""
 ALL_EVIDENCE = 4_000_000
 """Characters of evidence of all findings together."""
+SHORT = 300
+"""Characters of a text that is worth remembering as it stands on the page."""
 LONGEST = 6_000
 """Characters of any other text."""
 REASONS = 7
@@ -47,20 +56,29 @@ class Ring(msgspec.Struct, frozen=True):
     radius: int
 
 
+class Card(NamedTuple):
+    """What the page says of one finding. `stages` are the rings of its checks, `cwe` numbers and addresses."""
+
+    it: Finding
+    judged: Judged
+    rule: Rule
+    title: str
+    where: str
+    operation: str
+    stages: list[str]
+    uri: str
+    cwe: list[tuple[int, str]]
+    snippet: str
+    request: str
+    response: str
+    fix: str
+
+
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
     """`{"index.html": …}`."""
     del root
-    import jinja2
-
-    folder = resources.files("vallum_templates") / "report"
-    style = (folder / "style.css").read_text("utf-8")
-    script = (folder / "report.js").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
-    environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
-    template = environment.from_string((folder / "index.html.j2").read_text("utf-8"))
-    page = template.generate(
+    style, script = (_source(name).read_text("utf-8") for name in ("style.css", "report.js"))
+    page = template().generate(
         verdict=verdict,
         style=style,
         script=script,
@@ -69,6 +87,22 @@ def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
         **data(verdict),
     )
     return {"index.html": text.to_bytes(page)}
+
+
+@functools.cache
+def template() -> jinja2.Template:
+    """The page's template, compiled once."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
+    return environment.from_string(_source("index.html.j2").read_text("utf-8"))
+
+
+def _source(name: str) -> Traversable:
+    return resources.files("vallum_templates") / "report" / name
 
 
 def sha256(source: str) -> str:
@@ -157,25 +191,25 @@ def _check(check: CheckResult) -> dict[str, Any]:
     }
 
 
-def _card(verdict: Verdict, judged: Judged, stages: dict[str, str], budget: list[int]) -> dict[str, Any]:
+def _card(verdict: Verdict, judged: Judged, stages: dict[str, str], budget: list[int]) -> Card:
     finding = judged.finding
     rule = text.rule_of(verdict, finding)
     place = finding.location
-    return {
-        "it": finding,
-        "judged": judged,
-        "rule": rule,
-        "title": text.line(rule.name if rule.name != rule.id else finding.message, 200) or finding.rule,
-        "where": text.line(text.where(finding), 300),
-        "operation": text.operation(finding),
-        "stages": _stages(finding, stages),
-        "uri": rule.uri if rule.uri.startswith(("https://", "http://")) else "",
-        "cwe": [(number, f"{CWE}{number}.html") for number in finding.cwe],
-        "snippet": _evidence(place.snippet if place else "", budget),
-        "request": _evidence(finding.exchange.request if finding.exchange else "", budget),
-        "response": _evidence(finding.exchange.response if finding.exchange else "", budget),
-        "fix": finding.fix or rule.help,
-    }
+    return Card(
+        it=finding,
+        judged=judged,
+        rule=rule,
+        title=text.line(rule.name if rule.name != rule.id else finding.message, 200) or finding.rule,
+        where=text.line(text.where(finding), 300),
+        operation=text.operation(finding),
+        stages=_stages(finding, stages),
+        uri=rule.uri if rule.uri.startswith(("https://", "http://")) else "",
+        cwe=[(number, f"{CWE}{number}.html") for number in finding.cwe],
+        snippet=_evidence(place.snippet if place else "", budget),
+        request=_evidence(finding.exchange.request if finding.exchange else "", budget),
+        response=_evidence(finding.exchange.response if finding.exchange else "", budget),
+        fix=finding.fix or rule.help,
+    )
 
 
 def _stages(finding: Finding, stages: dict[str, str]) -> list[str]:
@@ -216,4 +250,9 @@ def _finalize(value: object) -> object:
     """Whatever the template prints: bounded, without control characters. Our own style and script pass as Markup."""
     if type(value) is not str:
         return value
-    return text.plain(value if len(value) <= LONGEST else value[:LONGEST] + "…")
+    return _safe(value) if len(value) < SHORT else escape(text.plain(value[:LONGEST] + "…" * (len(value) > LONGEST)))
+
+
+@functools.lru_cache(8_192)  # names and sentences of checks and rules stand on the page again and again
+def _safe(value: str) -> Markup:
+    return escape(text.plain(value))
