@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vallum import operations
 from vallum.check import Context, Planned, Skipped
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
@@ -95,11 +96,20 @@ def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deploy
         ctx.log.append(error.detail)
     if isinstance(outcome, Incomplete):
         ctx.log.extend(f"{name}:\n{_tail(path)}" for name, path in deployment.logs.items())
+    outcome = _with_operations(deployment, outcome)
     redactor = deployment.redactor
     for number, text in enumerate(ctx.log):
         ctx.log[number] = redactor.text(text)
     redactor.sweep(ctx.raw)
     return _redacted(redactor, outcome)
+
+
+def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:
+    """The outcome with what became of each declared operation: what the check says, and what was kept of its requests."""
+    if isinstance(outcome, NotApplicable) or outcome.run is None:
+        return outcome
+    reached = operations.merged([*outcome.run.operations, *deployment.ledger.entries()])
+    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached))
 
 
 def _redacted(redactor: Redactor, outcome: Outcome) -> Outcome:

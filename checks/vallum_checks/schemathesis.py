@@ -76,7 +76,9 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     tested = {}
     for surface in found:
         name = surface.service
-        result = schemathesis_report.read(surface, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson")
+        result = schemathesis_report.read(
+            surface, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson", deployment.headers()
+        )
         tested[name] = result
         if name in codes:
             reasons += _incomplete(name, codes[name], result, logged_in=deployment.session is not None)
@@ -91,6 +93,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         notes=(*notes, *(note for result in tested.values() for note in result.notes)),
         argv=tuple(jobs[next(iter(jobs))]),
         exit_code=max(codes.values(), default=None),
+        operations=tuple(each for surface in found for each in tested[surface.service].operations(surface)),
     )
     return Incomplete("; ".join(reasons), run) if reasons else Completed(run)
 

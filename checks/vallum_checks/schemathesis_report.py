@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ import msgspec
 
 from vallum import artifacts
 from vallum.finding import Exchange, Finding, Location, Operation, Rule
+from vallum.outcome import Reach
 from vallum.severity import Severity
+from vallum.stage import ledger
 
 if TYPE_CHECKING:
     from vallum.api.model import Operation as Declared
@@ -218,7 +220,8 @@ class _Report(msgspec.Struct):
 @dataclass
 class Tested:
     """One service's result. `broken` says why the run was not whole, or is empty; `refused` counts operations that only
-    answered 401 or 403; `reached` holds the operations that answered at all."""
+    answered 401 or 403; `reached` holds the operations that answered at all. `answers` are what each operation said: statuses,
+    whether the request carried a login, and that it was an attack; `undeclared` methods and paths that answered 2xx."""
 
     findings: list[Finding] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
@@ -226,10 +229,22 @@ class Tested:
     broken: str = ""
     seen: int = 0
     refused: int = 0
+    answers: dict[str, set[tuple[int, bool, bool]]] = field(default_factory=dict)
+    undeclared: set[tuple[str, str]] = field(default_factory=set)
+
+    def operations(self, surface: Surface) -> Iterator[Reach]:
+        """How far its requests got with each operation, and the undeclared ones that answered 2xx."""
+        for operation in surface.definition.operations:
+            answers = self.answers.get(label_of(operation))
+            if answers:
+                yield ledger.reach(surface.service, operation, answers, logged_in=any(login for _, login, _ in answers))
+        for method, path in sorted(self.undeclared):
+            yield Reach(service=surface.service, method=method, path=path, declared=False, reached=True)
 
 
-def read(surface: Surface, report: Path, events: Path) -> Tested:
-    """Read both files of a service; what was found is kept also where the run was not whole."""
+def read(surface: Surface, report: Path, events: Path, login: Collection[str] = ()) -> Tested:
+    """Read both files of a service; what was found is kept also where the run was not whole. `login` names the headers that
+    make a request a logged-in one."""
     tested = Tested()
     try:
         said = msgspec.json.decode(artifacts.read(report, 64 << 20), type=_Report)
@@ -240,7 +255,7 @@ def read(surface: Surface, report: Path, events: Path) -> Tested:
     else:
         _judge(surface, said, tested)
     try:
-        _read_events(surface, events, tested)
+        _read_events(surface, events, tested, frozenset(name.lower() for name in login))
     except FileNotFoundError:
         tested.broken = tested.broken or "schemathesis wrote no events"
     except (OSError, ValueError, RecursionError) as error:
@@ -280,7 +295,9 @@ def _some(labels: list[Any]) -> str:
     return ", ".join(str(label) for label in labels[:5]) + (", …" if len(labels) > 5 else "")
 
 
-def _read_events(surface: Surface, events: Path, tested: Tested) -> None:
+def _read_events(surface: Surface, events: Path, tested: Tested, login: frozenset[str]) -> None:
+    declared = {label_of(operation): operation for operation in surface.definition.operations}
+    known = {(operation.method, operation.template) for operation in declared.values()}
     found: dict[tuple[str, str], Finding] = {}
     decoder = msgspec.json.Decoder(_Event)
     with events.open("rb") as lines:
@@ -295,6 +312,13 @@ def _read_events(surface: Surface, events: Path, tested: Tested) -> None:
                 if interaction.response is None:
                     continue
                 tested.reached.add(recorder.label)
+                operation = declared.get(recorder.label)
+                method, status = interaction.request.method.upper(), interaction.response.status_code
+                if operation is not None and method == operation.method:
+                    with_login = any(name.lower() in login for name in interaction.request.headers)
+                    tested.answers.setdefault(recorder.label, set()).add((status, with_login, True))
+                elif operation is not None and 200 <= status < 300 and (method, operation.template) not in known:
+                    tested.undeclared.add((method, operation.template))
                 leak = _leak(interaction.response)
                 if leak and (recorder.label, leak) not in found:
                     found[recorder.label, leak] = _finding(surface, leak, recorder.label, "", interaction)

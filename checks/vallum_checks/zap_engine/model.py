@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vallum.api.model import Definition, Request
 from vallum.finding import Finding, Rule
-from vallum.outcome import Coverage, Database, Tool
+from vallum.outcome import Coverage, Database, Reach, Tool
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Attack:
     databases: tuple[Database, ...]
     incomplete: str
     notes: tuple[str, ...]
+    operations: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True)

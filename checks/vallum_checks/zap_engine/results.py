@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from vallum.api.model import Operation
 from vallum.finding import Exchange, Finding, Rule
-from vallum.outcome import Coverage, Missed
+from vallum.outcome import Coverage, Missed, Reach
+from vallum.stage import ledger
 from vallum_checks.zap_engine import findings, seed
 from vallum_checks.zap_engine.client import OVERLAP, ZapGone
 from vallum_checks.zap_engine.engagement import Engagement
@@ -134,6 +135,15 @@ def coverage(e: Engagement) -> tuple[Coverage, ...]:
     if pages:
         cover.append(Coverage("pages", pages, pages if looked or any(scan.requests for scan in e.scans) else 0))
     return tuple(cover)
+
+
+def operations(e: Engagement) -> Iterable[Reach]:
+    """How far ZAP got with each operation. Attacked is one that was reached, of a service whose active scan sent requests."""
+    for service, seeder in e.seeders.items():
+        scanned = not e.baseline and any(scan.service == service and scan.requests for scan in e.scans)
+        for sent in seeder.sent:
+            answers = [(sent.status, bool(e.auth), scanned)]
+            yield ledger.reach(service, sent.request.operation, answers, logged_in=bool(e.auth), why=sent.why)
 
 
 def _meant(e: Engagement, seeder: seed.Seeder) -> list[Operation]:

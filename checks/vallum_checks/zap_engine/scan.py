@@ -81,6 +81,7 @@ def _run(e: Engagement) -> Attack:
         databases=(Database("ZAP active scan rules", kind, here.active), *passive),
         incomplete="; ".join(dict.fromkeys(e.problems)),
         notes=(*results.about(e), *dict.fromkeys(e.notes)),
+        operations=tuple(results.operations(e)),
     )
 
 

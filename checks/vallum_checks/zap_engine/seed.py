@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from vallum.api.model import Operation, Request
 from vallum.api.openapi import Definition, matcher
+from vallum.api.reach import unreached
 from vallum.errors import Inconclusive
 from vallum_checks.zap_engine.model import ScanTarget, Sent
 
@@ -127,22 +128,8 @@ class Seeder:
 
 
 def reached(sent: Sent, *, logged_in: bool) -> str:
-    """Empty where the operation itself answered, else why it was not reached.
-
-    An answer counts that the definition declares; 401 never does where a login was sent and needed.
-    """
-    status, operation = sent.status, sent.request.operation
-    if status == 0:
-        return f"no answer ({sent.why})"
-    if status in {404, 405, 403} and str(status) not in operation.declared:
-        return f"answered {status}"
-    if status in {405, 501}:
-        return f"answered {status}"
-    if status == 401 and operation.secured and logged_in:
-        return "answered 401: the login was refused"
-    if status == 401 and not operation.login and str(status) not in operation.declared:
-        return "answered 401"
-    return ""
+    """Empty where the operation itself answered, else why it was not reached."""
+    return unreached(sent.request.operation, sent.status, logged_in=logged_in, why=sent.why)
 
 
 def write(path: Path, seeders: Iterable[Seeder], words: Iterable[str]) -> None:

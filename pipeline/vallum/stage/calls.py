@@ -75,8 +75,10 @@ def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[li
         path = formats.find(target, services[name]) if name in services else ""
         if path:
             found.append(Surface(name, url, path, formats.read(target, path)))
+            deployment.ledger.declare(found[-1])
         else:
             bare.append(name)
+            deployment.ledger.undefined(name)
     return found, bare
 
 
@@ -85,6 +87,8 @@ class Caller:
 
     def __init__(self, deployment: Deployment) -> None:
         self._client: httpx.Client = deployment.scope.client()
+        self._ledger = deployment.ledger
+        self._logins = [user.session.header for user in deployment.users.values()]
         self.requests = 0
 
     def __enter__(self) -> Self:
@@ -100,7 +104,17 @@ class Caller:
         given = {**dict(request.headers), "Accept": "*/*", "User-Agent": "vallum", **(headers or {})}
         if request.body:
             given["Content-Type"] = request.content_type
-        return self.raw(request.operation.method, surface.url + request.path, given, request.body, params=request.query)
+        answer = self.raw(
+            request.operation.method, surface.url + request.path, given, request.body, params=request.query
+        )
+        logins = [login() for login in self._logins]
+        with_login = any(login.items() <= given.items() for login in logins)
+        # The first user's own request is what an honest client sends; all else is sent to find out what comes of it.
+        attack = not (logins and logins[0].items() <= given.items())
+        self._ledger.answered(
+            surface, request.operation, answer.status, with_login=with_login, attack=attack, why=answer.why
+        )
+        return answer
 
     def raw(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vallum.config import Config
+from vallum.stage.ledger import Ledger
 from vallum.stage.login import Session, User
 from vallum.stage.redact import Redactor
 from vallum.stage.scope import Scope
@@ -45,6 +46,11 @@ class Deployment:
     def scope(self) -> Scope:
         """What may be requested: the services' origins and nothing else."""
         return Scope(self.urls.values())
+
+    @functools.cached_property
+    def ledger(self) -> Ledger:
+        """What became of each declared operation so far."""
+        return Ledger()
 
     def liveness(self) -> None:
         """Prove that every service runs and that the login still counts: for before, during and after an attack.

@@ -1,0 +1,99 @@
+"""What a ledger says of operations: from answers, from traffic, and of what nobody asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from vallum.api.model import Definition, Operation
+from vallum.outcome import Reach
+from vallum.stage.calls import Surface
+from vallum.stage.ledger import Ledger, reach
+
+OPERATIONS = (
+    Operation("GET", "/orders", 1, True, frozenset({"200"})),
+    Operation("GET", "/orders/export", 2, False, frozenset({"200"})),
+    Operation("GET", "/orders/{id}", 3, True, frozenset({"200", "404"})),
+    Operation("DELETE", "/orders/{id}", 4, True, frozenset()),
+    Operation("GRPC", "/orders.Orders/List", 5, False, frozenset(), unsupported="no HTTP/1.1"),
+)
+
+
+def surface() -> Surface:
+    def build(*_: object) -> NoReturn:
+        raise AssertionError
+
+    definition = Definition(Path("openapi.yaml"), "", "/api", OPERATIONS, {}, "openapi", build)
+    return Surface("orders", "http://127.0.0.1:1", "openapi.yaml", definition)
+
+
+def by_name(ledger: Ledger) -> dict[str, Reach]:
+    return {f"{each.method} {each.path}": each for each in ledger.entries()}
+
+
+def test_what_nobody_asked_is_expected() -> None:
+    ledger = Ledger()
+    ledger.declare(surface())
+    ledger.undefined("worker")
+    found = by_name(ledger)
+    assert found.pop(" ") == Reach(service="worker")
+    assert len(found) == len(OPERATIONS)
+    assert not any(each.reached for each in found.values())
+    assert found["GRPC /orders.Orders/List"].why == "unsupported: no HTTP/1.1"
+
+
+def test_answers() -> None:
+    ledger = Ledger()
+    where = surface()
+    ledger.declare(where)
+    ledger.answered(where, OPERATIONS[0], 401, with_login=False, attack=True)
+    ledger.answered(where, OPERATIONS[0], 200, with_login=True, attack=False)
+    ledger.answered(where, OPERATIONS[3], 0, with_login=True, attack=False, why="ReadTimeout")
+    found = by_name(ledger)
+    first = found["GET /orders"]
+    assert (first.reached, first.authenticated, first.secured) == (True, True, True)
+    assert found["DELETE /orders/{id}"].why == "no answer (ReadTimeout)"
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([(200, True, True)], (True, True, True, "")),
+        ([(200, False, False)], (True, False, False, "")),
+        ([(401, True, True), (200, True, False)], (True, True, True, "")),
+        ([(403, True, True)], (False, False, False, "answered 403")),
+        ([(500, True, True)], (True, True, True, "")),
+        ([(0, True, True), (405, True, True)], (False, False, False, "answered 405")),
+    ],
+)
+def test_reach(answers: list[tuple[int, bool, bool]], said: tuple[bool, bool, bool, str]) -> None:
+    got = reach("orders", OPERATIONS[0], answers, logged_in=True)
+    assert (got.reached, got.authenticated, got.attacked, got.why) == said
+
+
+def test_traffic_tells_what_was_reached_and_what_is_in_no_definition() -> None:
+    ledger = Ledger()
+    ledger.declare(surface())
+    ledger.seen(
+        "orders",
+        [
+            ("GET", "/api/orders", 200, True),
+            ("GET", "/api/orders/export", 200, False),
+            ("GET", "/orders/7", 404, False),
+            ("GET", "/debug/vars", 200, False),
+            ("GET", "/debug/none", 404, False),
+            ("GET", "/api/orders/../x?a", 200, False),
+            ("GET", "/%2e%2e/etc", 200, False),
+            ("OPTIONS", "/api/orders", 200, False),
+        ],
+    )
+    ledger.seen("unknown", [("GET", "/", 200, False)])
+    found = by_name(ledger)
+    assert {name for name, each in found.items() if each.reached and each.declared} == {
+        "GET /orders",
+        "GET /orders/export",
+        "GET /orders/{id}",
+    }
+    assert {name for name, each in found.items() if not each.declared} == {"GET /debug/vars"}
