@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
-from vallum.environments import Environment, Ready, StagedService, Zap
+from vallum.environments import Compose, Environment, Ready, StagedService, Zap
 from vallum.errors import UserError
 from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
 from vallum.promotions import Probe, Promotion, PromotionCompose, PromotionKubernetes, PromotionTag
@@ -323,6 +323,7 @@ def _all_keys() -> frozenset[str]:
         EnvironmentUser,
         SecretSource,
         Environment,
+        Compose,
         Zap,
         Promotion,
         Probe,

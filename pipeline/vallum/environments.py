@@ -23,7 +23,8 @@ class Ready(Table, frozen=True, kw_only=True):
 class StagedService(Table, frozen=True, kw_only=True):
     """One service. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME} {secret.NAME}. `command`, `runtime`
     and `install` are for `process`; elsewhere the image says what runs, and `port` is what it listens on in its container (else
-    what the compose file or the Service names); `forward` is what kubectl forwards to, `service/` and the name if not set."""
+    what the compose file or the Service names); `forward` is what kubectl forwards to, `service/` and the name if not set.
+    `mtls`: whether callers must show a certificate, where that differs from the environment's."""
 
     directory: str
     command: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class StagedService(Table, frozen=True, kw_only=True):
     ready: Ready = Ready()
     depends_on: tuple[str, ...] = ()
     openapi: str = ""
+    mtls: bool | None = None
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     forward: str = ""
 
@@ -64,11 +66,16 @@ class Kubernetes(Table, frozen=True, kw_only=True):
 
 
 class Environment(Table, frozen=True, kw_only=True):
-    """The staged deployment. Only `process` exists so far: each service is a process group of this machine."""
+    """The staged deployment. `process`: each service is a process group of this machine. `compose`: the containers of a compose
+    file. `kubernetes`: what is applied to a namespace of the run. The table of the kind's name says how.
 
-    kind: Literal["process"] = "process"
+    `mtls`: services accept callers with a certificate only, which the check `transport` proves."""
+
+    kind: Literal["process", "compose"] = "process"
+    compose: Compose = Compose()
     secrets: dict[str, Literal["generate", "generate-totp"] | SecretSource] = {}
     services: dict[str, StagedService] = {}
+    mtls: bool = False
     login: Login | None = None
     users: dict[str, EnvironmentUser] = {}
 

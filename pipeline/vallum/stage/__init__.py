@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 
 from vallum.config import Config
 from vallum.errors import UserError
-from vallum.stage import process
+from vallum.stage import compose, process
 from vallum.stage.environment import Deployment, Environment
 from vallum.target import Target
 
@@ -20,6 +20,7 @@ __all__ = ["ENVIRONMENTS", "Deployment", "Environment", "deploy"]
 
 ENVIRONMENTS: dict[str, Environment] = {
     "process": process,
+    "compose": compose,
 }
 
 

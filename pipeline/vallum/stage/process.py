@@ -13,7 +13,6 @@ import re
 import shutil
 import signal
 import subprocess  # noqa: TID251 - only its type; vallum.process starts
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -48,13 +47,6 @@ class _PortTaken(Exception):
     """Another program took a port first."""
 
 
-def stage_folder(root: Path) -> Path:
-    """`.vallum/stage/process`: state.json, the lock, and a folder for each service."""
-    folder = artifacts.folder(root.resolve()) / "stage" / "process"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 @contextlib.contextmanager
 def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
     """See vallum.stage.environment.Environment. Call it in a thread that outlives the `with`: services die with it."""
@@ -62,7 +54,7 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
     if environment is None:
         raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
     settings.check(environment, target.root)
-    folder = stage_folder(target.root)
+    folder = state.folder(target.root, "process")
     held = artifacts.locked(folder / "lock", "a staged deployment of this folder is up, or a run is using it")
     with interrupting(), held:
         state.clear(folder, GRACE)
@@ -80,17 +72,8 @@ def deploy(target: Target, config: Config, run_id: str) -> Iterator[Deployment]:
 
 def remove(root: Path) -> list[str]:
     """See vallum.stage.environment.Environment."""
-    folder = stage_folder(root)
-    before = state.read(folder)
-    ended: list[str] = []
-    if before.owner.lives():
-        if not before.detached:
-            raise UserError("a run is using the staged deployment", "wait for it, or end it with Ctrl-C")
-        ended = list(before.services)
-        os.kill(before.owner.pid, signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE
-        while before.owner.lives() and time.monotonic() < deadline:
-            time.sleep(0.05)
+    folder = state.folder(root, "process")
+    ended = state.evict(folder, PATIENCE)
     with artifacts.locked(folder / "lock", "the staged deployment does not end"):
         return sorted({*ended, *state.clear(folder, GRACE)})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
@@ -20,8 +21,12 @@ def check(environment: Environment, root: Path) -> None:
         raise UserError("[environment] has no services", "add [environment.services.NAME], or remove [environment]")
     names = {**{f"url.{name}": "" for name in environment.services}, **_secret_names(environment)}
     for name, service in environment.services.items():
-        _check_service(name, service, root, names)
+        _check_service(environment.kind, name, service, root, names)
     levels(environment.services)
+    if environment.kind == "compose":
+        from vallum.stage import composefile
+
+        composefile.check(environment, root)
     secrets.check(environment.secrets, root)
     login.check(environment, names)
 
@@ -30,14 +35,18 @@ def _secret_names(environment: Environment) -> dict[str, str]:
     return {f"secret.{name}": "" for name in environment.secrets}
 
 
-def _check_service(name: str, service: StagedService, root: Path, names: dict[str, str]) -> None:
+def _check_service(kind: str, name: str, service: StagedService, root: Path, names: dict[str, str]) -> None:
     key = f"environment.services.{name}"
     if not NAME.fullmatch(name):
         raise UserError(f"{key}: a service's name has letters, digits, `-`, `_` and `.` only", "rename the service")
     folder = root / service.directory
     if not folder.is_dir() or not folder.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{key}.directory: there is no folder {service.directory!r}", "name one, relative to the root")
-    if not service.command:
+    if kind != "process" and (service.command or service.install or service.runtime != "none"):
+        raise UserError(
+            f"{key}: `command`, `runtime` and `install` are for the kind `process`", "the image says what runs"
+        )
+    if kind == "process" and not service.command:
         raise UserError(f"{key}.command is empty", 'such as command = ["python", "app.py"]')
     for option, value in (("install", service.install), ("openapi", service.openapi)):
         if value and not (folder / value).is_file():
@@ -45,7 +54,7 @@ def _check_service(name: str, service: StagedService, root: Path, names: dict[st
     if not PATH.fullmatch(service.ready.path):
         raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
     readiness.check(f"{key}.ready", service.ready)
-    known = {**names, "port": "", "state": "", "python": ""}
+    known = {**names, "port": "", **({"state": "", "python": ""} if kind == "process" else {})}
     for number, word in enumerate(service.command):
         fill(word, f"{key}.command[{number}]", known)
     for number, word in enumerate(service.ready.command):
@@ -56,7 +65,16 @@ def _check_service(name: str, service: StagedService, root: Path, names: dict[st
         fill(value, f"{key}.env.{variable}", known)
 
 
-def levels(services: Mapping[str, StagedService]) -> list[tuple[str, ...]]:
+class Ordered(Protocol):
+    """What has an order of start."""
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """What has to be ready first."""
+        ...
+
+
+def levels(services: Mapping[str, Ordered]) -> list[tuple[str, ...]]:
     """The order of start: a level depends only on those before it. Raises UserError for an unknown name or a cycle."""
     for name, service in services.items():
         for other in service.depends_on:

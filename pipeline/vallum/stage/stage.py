@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vallum.config import Config
 from vallum.errors import UserError
-from vallum.stage import ENVIRONMENTS, process, settings, supervisor
+from vallum.stage import ENVIRONMENTS, settings, state, supervisor
 from vallum.stage.environment import Deployment
 from vallum.target import Target
 
@@ -20,7 +20,7 @@ def up(target: Target, config: Config, run_id: str) -> str:
     if config.environment is None:
         raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
     settings.check(config.environment, target.root)
-    return supervisor.detach(target, run_id, process.stage_folder(target.root))
+    return supervisor.detach(target, run_id, state.folder(target.root, config.environment.kind))
 
 
 def down(root: Path) -> str:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import signal
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from vallum import artifacts
+from vallum.errors import UserError
 from vallum.stage import leftovers
 from vallum.stage.settings import NAME
 
@@ -40,12 +43,23 @@ class Staged(Process, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """The file. `owner` is the run or the supervisor; `detached` says that it is the supervisor of `vallum -s stage`."""
+    """The file. `owner` is the run or the supervisor; `detached` says that it is the supervisor of `vallum -s stage`.
+
+    `images` names what runs where that is an image: the digest of its configuration, or what a cluster says.
+    """
 
     run: str = ""
     owner: Process = Process()
     detached: bool = False
     services: dict[str, Staged] = {}
+    images: dict[str, str] = {}
+
+
+def folder(root: Path, kind: str) -> Path:
+    """`.vallum/stage/KIND` of the target: state.json, the lock, and a folder for each service."""
+    path = artifacts.folder(root.resolve()) / "stage" / kind
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def read(folder: Path) -> State:
@@ -57,12 +71,29 @@ def read(folder: Path) -> State:
     return state if all(NAME.fullmatch(name) for name in state.services) else State()
 
 
-def write(folder: Path, run_id: str, services: dict[str, Staged]) -> None:
+def write(folder: Path, run_id: str, services: dict[str, Staged], images: Mapping[str, str] | None = None) -> None:
     """Write the file, for the user's eyes only."""
     owner = Process(os.getpid(), leftovers.started(os.getpid()))
-    state = State(run_id, owner, os.environ.get("VALLUM_DETACHED") == "1", services)
+    state = State(run_id, owner, os.environ.get("VALLUM_DETACHED") == "1", services, dict(images or {}))
     artifacts.write(folder / FILE, msgspec.json.format(msgspec.json.encode(state)))
     (folder / FILE).chmod(0o600)
+
+
+def evict(folder: Path, patience: float) -> list[str]:
+    """End the supervisor that holds the deployment up, within `patience` seconds; the names of its services, else none.
+
+    Raises UserError where a run, not a supervisor, is using it.
+    """
+    before = read(folder)
+    if not before.owner.lives():
+        return []
+    if not before.detached:
+        raise UserError("a run is using the staged deployment", "wait for it, or end it with Ctrl-C")
+    os.kill(before.owner.pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    while before.owner.lives() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return list(before.services)
 
 
 def clear(folder: Path, grace: float) -> list[str]:
