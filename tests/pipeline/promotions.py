@@ -17,11 +17,13 @@ import sys
 import time
 
 version, port, broken_after = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-began = time.monotonic()
+began = 0.0
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        global began
+        began = began or time.monotonic()
         bad = broken_after >= 0 and time.monotonic() - began > broken_after
         self.send_response(500 if bad else 200)
         self.end_headers()
@@ -33,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
-"""One version of a small service; it goes bad after that many seconds, if they are not negative."""
+"""One version of a small service; it goes bad that many seconds after it was first asked, if they are not negative."""
 
 DEPLOY = """\
 import os

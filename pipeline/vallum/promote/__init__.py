@@ -41,7 +41,7 @@ class Blocked(str):
 
 
 def promote(root: Path, arguments: tuple[str, ...]) -> str:
-    """Promote what the last verdict passed; returns why it is not promoted, or ''. `--again`: also a run whose promotion was
+    """Promote what the last verdict passed; returns why it is not promoted, or ''. `--again`: also a commit that was
     rolled back. `--resolved`: a person brought back what a failed rollback left."""
     unknown = set(arguments) - {"--again", "--resolved"}
     if unknown:
@@ -68,8 +68,8 @@ def _locked(root: Path, settings: Promotion, book: Book, arguments: tuple[str, .
         return _repair(root, settings, book, steps, before)
     try:
         verdict = proof.prove(root, settings)
-        if before is not None and verdict.run in before.rolled_back and "--again" not in arguments:
-            why = "a promotion of this very run was rolled back; run vallum again, or promote it anew with `-- --again`"
+        if before is not None and verdict.commit in before.rolled_back and "--again" not in arguments:
+            why = f"commit {verdict.commit[:12]} was promoted before and rolled back; `-- --again` promotes it all the same"
             raise Quarantined(why, verdict)
     except Quarantined as error:
         judged = error.verdict
@@ -140,8 +140,8 @@ class _Promotion:
             self._back(previous, name)
             raise
         if why:
-            return self._back(previous, why)
-        self._write("promoted", "")
+            return self._back(previous, why, blame=True)
+        self._write("promoted", "", blame=False)
         watched = self._watched[-1].seconds if self._watched else 0
         health = f"watched for {watched:.0f} s, all was well" if watched else "health was not watched"
         return self._end("promoted", f"promoted {job.commit[:12]}: {health}")
@@ -170,12 +170,15 @@ class _Promotion:
         self._watched.append(seen)
         return seen.why
 
-    def _back(self, previous: dict[str, str], why: str) -> str:
-        """Bring back what was, and watch again. Signals wait: half a rollback is the worst of all."""
+    def _back(self, previous: dict[str, str], why: str, *, blame: bool | None = None) -> str:
+        """Bring back what was, and watch again. Signals wait: half a rollback is the worst of all.
+
+        `blame`: it went wrong by its own fault, and is not promoted again unasked.
+        """
         hidden = self._job.steps.hide(why)
         with uninterrupted():
             say(f"ROLLING BACK: {hidden}")
-            self._write("rolling-back", hidden)
+            self._write("rolling-back", hidden, blame=blame)
             failed = self._undo(previous)
             if failed:
                 self._write("rollback-failed", f"{hidden}; then {failed}")
@@ -209,12 +212,13 @@ class _Promotion:
         say("  `vallum -s promote` tries the rollback again; after a repair by hand: vallum -s promote -- --resolved")
         say(ALARM)
 
-    def _write(self, state: str, why: str) -> None:
+    def _write(self, state: str, why: str, *, blame: bool | None = None) -> None:
         steps, watched = tuple(self._job.steps.done), tuple(self._watched)
         run, commit = self._job.run, self._job.commit
-        self._book.write(
-            state=state, why=why, steps=steps, watched=watched, run=run, commit=commit, kind=self._job.settings.kind
-        )
+        said: dict[str, object] = {"state": state, "why": why, "steps": steps, "watched": watched}
+        if blame is not None:
+            said["rolled_back"] = self._book.blamed(commit, bad=blame)
+        self._book.write(**said, run=run, commit=commit, kind=self._job.settings.kind)
 
     def _end(self, state: str, text: str) -> str:
         _record(self._job.root, self._verdict, self._job.settings.kind, state, text)

@@ -22,8 +22,8 @@ State = Literal[
 UNSETTLED = frozenset({"promoting", "watching", "rolling-back", "rollback-failed"})
 """What is deployed is not known: nothing else is promoted before it is."""
 MAX_SIZE = 4 << 20
-KEPT = 50
-"""Runs that were rolled back and are remembered."""
+KEPT = 100
+"""Commits that were rolled back and are remembered."""
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -55,7 +55,8 @@ class Watched(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Journal(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The file. `previous` is what the kind of promotion needs to bring back what was; `rolled_back` names runs that were."""
+    """The file. `previous` is what the kind of promotion needs to bring back what was; `rolled_back` names
+    commits that went wrong, which a scheduled run must not promote again and again."""
 
     schema: int
     state: State
@@ -97,14 +98,15 @@ class Book:
             raise UserError(f"{self._paths[0]} has schema {found.schema}, not {SCHEMA}", "use the vallum that wrote it")
         return found
 
+    def blamed(self, commit: str, *, bad: bool) -> tuple[str, ...]:
+        """The commits that were rolled back because they went wrong, with or without this one."""
+        others = [each for each in (self.now.rolled_back if self.now else ()) if each != commit]
+        return tuple([*others, *([commit] if bad else [])][-KEPT:])
+
     def write(self, **changes: object) -> Journal:
         """Change what is said, on disk before it returns."""
         before = self.now or Journal(schema=SCHEMA, state="quarantined")
         self.now = msgspec.structs.replace(before, **changes, updated=now())
-        runs = [run for run in self.now.rolled_back if run != self.now.run or self.now.state != "promoted"]
-        if self.now.state == "rolled-back" and self.now.run not in runs:
-            runs.append(self.now.run)
-        self.now = msgspec.structs.replace(self.now, rolled_back=tuple(runs[-KEPT:]))
         data = msgspec.json.format(msgspec.json.encode(self.now))
         for path in self._paths:
             artifacts.write(path, data)
