@@ -71,6 +71,30 @@ def test_html(verdict: Verdict) -> None:
     assert [int(number) for _, number in tally] == list(text.tally(verdict).values())
 
 
+def test_operations(verdict: Verdict) -> None:
+    """Page, summary and terminal show the verdict's figures of every service, and every gap."""
+    expected = {each.service: list(text.operations(each)) for each in verdict.operations}
+    assert expected
+    page = html.render(verdict, ROOT)["index.html"].decode()
+    table = page[page.index('<table class="counts operations">') :].split("</table>")[0]
+    rows = re.findall(r'<tr><th scope="row">(\w+)[^\n]*?</th>(.*?)</tr>', table)
+    assert {name: [int(n) for n in re.findall(r">(\d+)<", cells)] for name, cells in rows} == expected
+    summary = markdown.render(verdict, ROOT)["summary.md"].decode()
+    part = summary[summary.index("## Operations") :].split("\n## ")[0]
+    lines = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| <code>")]
+    assert {re.sub(r"<.*?>", "", cells[0]): [int(n) for n in cells[1:]] for cells in lines} == expected
+    terminal = console.render(verdict)
+    for each in verdict.operations:
+        words = zip(expected[each.service], text.OPERATIONS, strict=True)
+        assert f"  {each.service}  {', '.join(f'{number} {word}' for number, word in words)}" in terminal
+    shown, read = Text(), Text()
+    shown.feed(page)
+    read.feed(part)
+    for gap in [gap for each in verdict.operations for gap in text.gaps(each)]:
+        assert gap in shown.text
+        assert gap in read.text
+
+
 def test_junit(verdict: Verdict) -> None:
     suites = ET.fromstring(b"".join(junit.render(verdict, ROOT)["junit.xml"]))
     own, *rest = suites.findall("testsuite")

@@ -11,6 +11,7 @@ from vallum.verdict import (
     Judged,
     NotTested,
     Reason,
+    ServiceOperations,
     ServiceVerdict,
     Status,
     Verdict,
@@ -308,6 +309,30 @@ def counts(service: str) -> dict[str, int]:
     return {str(s): sum(f.service == service and f.severity is s for f in FINDINGS) for s in S}
 
 
+OPERATIONS = (
+    ServiceOperations(
+        service="accounts",
+        declared=4,
+        secured=3,
+        reached=3,
+        authenticated=2,
+        attacked=3,
+        floor=0.9,
+        unreached=(Missed("DELETE /users/{id}", "answered 404"),),
+    ),
+    ServiceOperations(
+        service="gateway",
+        declared=12,
+        secured=7,
+        reached=12,
+        authenticated=6,
+        attacked=11,
+        undeclared=("GET /debug/vars",),
+    ),
+    ServiceOperations(service="notify", undefined=True),
+)
+
+
 def shop(**changes: object) -> Verdict:
     blocking = {
         name: sum(judged(f).disposition is Disposition.BLOCKS for f in FINDINGS if f.service == name)
@@ -336,6 +361,7 @@ def shop(**changes: object) -> Verdict:
         "not_tested": NOT_TESTED,
         "findings": tuple(judged(each) for each in FINDINGS),
         "rules": RULES,
+        "operations": OPERATIONS,
         "policy": {"block": "critical, high", "unknown": "block", "suppressions": "count"},
         **changes,
     }

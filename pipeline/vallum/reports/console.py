@@ -63,6 +63,8 @@ def render(
             width = min(32, max(len(safe(text.unit(check))) for check in verdict.checks))
             for check in verdict.checks:
                 yield _check(check, width, paint(_YELLOW, "INCOMPLETE") if colour else "INCOMPLETE")
+        if verdict.operations:
+            yield from ("", paint(_BOLD, "operations"), *_operations(verdict))
         worst = [each for each in verdict.findings if each.disposition not in text.LET_THROUGH]
         if worst:
             yield ""
@@ -124,6 +126,13 @@ def _check(check: CheckResult, width: int, incomplete: str) -> str:
     optional = "optional: " if check.require == "optional" and check.status == "incomplete" else ""
     why = f"  {optional}{safe(check.reason, 240)}" if check.reason else ""
     return f"  {name:<{width}}  {status} {text.duration(check.seconds):>11} {found}  {detail}{why}".rstrip()
+
+
+def _operations(verdict: Verdict) -> Iterator[str]:
+    for service in verdict.operations[:LISTED]:
+        figures = zip(text.operations(service), text.OPERATIONS, strict=True)
+        yield f"  {safe(service.service, 32)}  {', '.join(f'{number:,} {word}' for number, word in figures)}"
+    yield from _more(len(verdict.operations))
 
 
 def _more(total: int) -> Iterator[str]:

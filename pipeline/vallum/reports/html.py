@@ -136,6 +136,9 @@ def data(verdict: Verdict) -> dict[str, Any]:
         "not_shown": len(verdict.findings) - len(shown),
         "facets": _facets(shown, stages),
         "listed": LISTED,
+        "operations": [(each, text.operations(each), text.gaps(each)) for each in verdict.operations],
+        "operation_words": text.OPERATIONS,
+        "most_gaps": MISSED,
         "not_tested": sorted(verdict.not_tested, key=lambda each: not each.required),
         "services": sorted(
             verdict.services, key=lambda each: (each.status is Status.PASS, -each.blocking, not each.name, each.name)

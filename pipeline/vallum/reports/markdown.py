@@ -76,6 +76,7 @@ def _document(verdict: Verdict, rows: int) -> Iterator[str]:
     yield "## Checks\n\n| check | outcome | looked at | tool | findings | time |\n| --- | --- | --- | --- | ---: | ---: |\n"
     checks = sorted(verdict.checks, key=lambda check: check.status == "completed")
     yield from _rows((_check(check) for check in checks), rows)
+    yield from _operations(verdict, rows)
     yield from _findings(verdict)
     version = f"vallum {prose(verdict.vallum)}, run {code(verdict.run)}"
     commit = f", commit {code(verdict.commit)}" if verdict.commit else ""
@@ -86,6 +87,23 @@ def _check(check: CheckResult) -> str:
     outcome = check.status if check.status != "incomplete" else f"**INCOMPLETE** ({check.require})"
     cells = (code(text.unit(check)), outcome, prose(text.looked_at(check)), prose(text.tool(check)))
     return f"| {' | '.join(cells)} | {check.findings} | {text.duration(check.seconds)} |\n"
+
+
+def _operations(verdict: Verdict, rows: int) -> Iterator[str]:
+    """Operation coverage, where a dynamic check ran."""
+    if not verdict.operations:
+        return
+    yield f"\n## Operations\n\n| service | {' | '.join(text.OPERATIONS)} |\n| --- {'| ---: ' * len(text.OPERATIONS)}|\n"
+    yield from _rows(
+        (
+            f"| {code(each.service, 60)} | {' | '.join(map(str, text.operations(each)))} |\n"
+            for each in verdict.operations
+        ),
+        rows,
+    )
+    yield "\n"
+    gaps = ((each.service, gap) for each in verdict.operations for gap in text.gaps(each))
+    yield from _list((f"{code(service, 60)} {prose(gap)}" for service, gap in gaps), rows)
 
 
 def _findings(verdict: Verdict) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from vallum.finding import Finding, Rule
 from vallum.severity import Severity
-from vallum.verdict import CheckResult, Disposition, Status, Verdict
+from vallum.verdict import CheckResult, Disposition, ServiceOperations, Status, Verdict
 
 WHOLE = "_"
 """The unit of a check that looks at the whole target (vallum.check.WHOLE, which reports do not import: it brings tools)."""
@@ -136,6 +136,25 @@ def unit(check: CheckResult) -> str:
 def looked_at(check: CheckResult) -> str:
     """`22 of 23 files, 4 of 4 manifests`."""
     return ", ".join(f"{each.seen:,} of {each.expected:,} {each.unit}" for each in check.coverage)
+
+
+OPERATIONS = ("declared", "need a login", "reached", "logged in", "attacked")
+"""The columns of operation coverage."""
+
+
+def operations(each: ServiceOperations) -> tuple[int, ...]:
+    """The figures of one service, in the order of OPERATIONS."""
+    return each.declared, each.secured, each.reached, each.authenticated, each.attacked
+
+
+def gaps(each: ServiceOperations) -> list[str]:
+    """What of a service was not reached, and why; and what answered and stands in no definition."""
+    if each.undefined:
+        return ["has no API definition: which operations it has is not known"]
+    return [
+        *(f"not reached: {missed.target}: {missed.why}" for missed in each.unreached),
+        *(f"answered, and is in no definition: {operation}" for operation in each.undeclared),
+    ]
 
 
 def tool(check: CheckResult) -> str:
