@@ -13,6 +13,7 @@ from vallum_checks import (
     schemathesis,
     secrets,
     semgrep,
+    transport,
     workflows,
     zap,
 )
@@ -20,6 +21,7 @@ from vallum_checks import (
 CHECKS: tuple[Check, ...] = (
     zap.CHECK,
     schemathesis.CHECK,
+    transport.CHECK,
     image.CHECK,
     pip_audit.CHECK,
     packages.CHECK,

@@ -46,6 +46,7 @@ NAMED = (
     ("baseline", "file"),
     ("policy", "vex"),
     ("zap", "rules"),
+    ("checks", "transport", "options", "ca"),
     ("checks", "*", "options", "rules"),
 )
 """Keys of the configuration whose values may name files of the target that decide what is found."""
@@ -341,8 +342,11 @@ def _environment(base: Environment | None, change: Environment | None, root: Pat
         now = folders.get(_folder(one.directory))
         if now is None:
             services[name] = one
-        elif _keeps_definition(one, services[now], root):
+            continue
+        if _keeps_definition(one, services[now], root):
             services[now] = msgspec.structs.replace(services[now], openapi=one.openapi)
+        if one.mtls if one.mtls is not None else base.mtls:  # a change cannot take the demand back
+            services[now] = msgspec.structs.replace(services[now], mtls=True)
     return msgspec.structs.replace(
         change,
         services=services,
