@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from vallum.config import Config
+from vallum.errors import Inconclusive
 from vallum.stage.ledger import Ledger
 from vallum.stage.login import Session, User
 from vallum.stage.redact import Redactor
-from vallum.stage.scope import Scope
+from vallum.stage.scope import Scope, origin_of
+from vallum.stage.traffic import Traffic
 from vallum.target import Target
 
 
@@ -23,7 +26,7 @@ class Deployment:
 
     `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested.
     `folder` is the state folder, `logs` the services' log files. `users` are logged in, in the configuration's order; empty
-    where no login is configured.
+    where no login is configured. `given_scope` is for a kind whose scope is more than its origins.
     `secrets` are the values made for this run; whatever is written goes through `redactor` first.
     """
 
@@ -36,6 +39,7 @@ class Deployment:
     secrets: Mapping[str, str] = field(repr=False)
     check_services: Callable[[], None] = field(repr=False)
     users: Mapping[str, User] = field(repr=False, default_factory=dict)
+    given_scope: Scope | None = field(repr=False, default=None)
 
     @property
     def session(self) -> Session | None:
@@ -45,7 +49,30 @@ class Deployment:
     @functools.cached_property
     def scope(self) -> Scope:
         """What may be requested: the services' origins and nothing else."""
-        return Scope(self.urls.values())
+        scope = self.given_scope or Scope(self.urls)
+        scope.sessions = tuple(user.session for user in self.users.values())
+        return scope
+
+    @property
+    def proxy(self) -> str:
+        """The address of the proxy that every tool must use. Raises Inconclusive outside an attack (vallum.stage.guard)."""
+        if not self.scope.proxy:
+            raise Inconclusive("there is no proxy: a tool may be started during a guarded attack only")
+        return self.scope.proxy
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was asked so far and how it was answered."""
+        return self.scope.traffic
+
+    def certificates(self) -> dict[str, ssl.SSLContext]:
+        """What the proxy answers with in the name of the https services."""
+        hosts = {origin_of(url)[1] for url in self.urls.values() if url.startswith("https:")}
+        if not hosts:
+            return {}
+        from vallum.stage import certificates
+
+        return certificates.contexts(sorted(hosts))
 
     @functools.cached_property
     def ledger(self) -> Ledger:
