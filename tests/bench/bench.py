@@ -96,25 +96,31 @@ def bench_bandit() -> None:
 
 
 JUDGE = """
-import gc, resource, sys, time
+import gc, re, sys, time
 gc.disable()  # as vallum.judgement does
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from vallum import gather, plan, reports, runner
+from vallum import gather, history, judgement, plan, runner
 from vallum.gate import judge
 from vallum.config import Config
 root = Path(sys.argv[1])
+judgement.warm()
 began, cpu = time.perf_counter(), time.process_time()
 made = plan.load(root)
 outcomes = {(p.check, u): runner.read(root, p.check, u, made.run) for p in made.planned() for u in p.units}
 read = time.perf_counter() - began
 verdict = judge(Config().policy, made, outcomes)
 judged = time.perf_counter() - began - read
-written = reports.write_all(verdict, root)
+with ThreadPoolExecutor(1) as beside:
+    recorded = beside.submit(history.record, root, verdict)
+    written = judgement.publish(root, verdict)
+assert recorded.result() == (), recorded.result()
 total = time.perf_counter() - began
 bad = [w for w in written if w.error and "sbom" not in str(w.path)]
 assert not bad, bad
+peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 print(len(verdict.findings), round(read, 2), round(judged, 2), round(total - read - judged, 2), round(total, 2),
-      round(time.process_time() - cpu, 2), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+      round(time.process_time() - cpu, 2), peak)
 """
 
 
@@ -131,7 +137,8 @@ def bench_judge() -> None:
             )
         count, read, judged, reported, total, cpu, memory = done.stdout.split()
         print(
-            f"{count} findings: read {read} s, judge {judged} s, reports {reported} s, all {total} s ({cpu} s CPU), {memory} MB"
+            f"{count} findings: read {read} s, judge {judged} s, verdict, reports and history {reported} s, "
+            f"all {total} s ({cpu} s CPU), {memory} MB"
         )
 
 

@@ -8,7 +8,6 @@ case carries the verdict, so that a red verdict is red here too, whatever its re
 from __future__ import annotations
 
 import functools
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from xml.sax.saxutils import escape, quoteattr
 from vallum.reports import text
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 
-_MARKUP = re.compile('[&<>"\\n\\r\\t]')
 NEWLINE = "\n"
 REMEMBERED = 8_192
 """Texts whose escaped form is kept: messages and repairs of rules repeat a lot."""
@@ -129,7 +127,7 @@ def _element(tag: str, message: str, kind: str, body: str) -> str:
 
 def _attribute(value: str, limit: int = 0) -> str:
     value = text.line(value, limit)
-    return quoteattr(value) if _MARKUP.search(value) else f'"{value}"'
+    return quoteattr(value) if "&" in value or "<" in value or ">" in value or '"' in value else f'"{value}"'
 
 
 def _content(value: str) -> str:

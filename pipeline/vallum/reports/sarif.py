@@ -30,6 +30,7 @@ from vallum.finding import Finding, Rule
 from vallum.finding import Location as Place
 from vallum.reports import text
 from vallum.sarif import model, write
+from vallum.severity import Severity
 from vallum.verdict import CheckResult, Disposition, Judged, Verdict
 
 FOLDER = "sarif"
@@ -105,9 +106,10 @@ def slug(name: str) -> str:
     return f"{_UNSAFE.sub('_', name)[:80]}-{digest}"
 
 
-def rule_id(finding: Finding) -> str:
+@functools.lru_cache(8_192)
+def rule_id(rule: str, severity: Severity) -> str:
     """One rule for each rule and severity, because GitHub keeps the score on the rule; an advisory has one score anyhow."""
-    return finding.rule if _ADVISORY.fullmatch(finding.rule) else f"{finding.rule}/{finding.severity}"
+    return rule if _ADVISORY.fullmatch(rule) else f"{rule}/{severity}"
 
 
 def _runs(verdict: Verdict) -> Iterator[tuple[Category, Encoded]]:
@@ -178,7 +180,7 @@ def _rules(verdict: Verdict, found: list[Judged]) -> tuple[tuple[model.Rule, ...
     """Rules with every text that GitHub wants, and their indexes."""
     grouped: dict[str, list[Finding]] = {}
     for judged in found:
-        grouped.setdefault(rule_id(judged.finding), []).append(judged.finding)
+        grouped.setdefault(rule_id(judged.finding.rule, judged.finding.severity), []).append(judged.finding)
     rules = []
     for name, findings in grouped.items():
         first = findings[0]  # the worst, for an advisory with two severities
@@ -197,7 +199,7 @@ def _rules(verdict: Verdict, found: list[Judged]) -> tuple[tuple[model.Rule, ...
 def _result(judged: Judged, index: Mapping[str, int], uri: Callable[[str], str]) -> model.Result:
     """A slim result: evidence stays in the report, the message says enough to act on."""
     finding = judged.finding
-    rule = rule_id(finding)
+    rule = rule_id(finding.rule, finding.severity)
     place = finding.location
     return model.Result(
         rule_id=rule[:MAX_NAME],
@@ -236,19 +238,17 @@ def _message(said: str, operation: str, package: str, fix: str, rule: str) -> st
 
 def _location(place: Place, uri: Callable[[str], str]) -> model.Location:
     """A whole region, as GitHub asks: the first line where none is known, and one character where no end is known."""
-    start = max(1, place.line)
-    column = max(1, place.column)
-    return model.Location(
-        physical_location=model.PhysicalLocation(
-            artifact_location=model.ArtifactLocation(uri=uri(place.path)),
-            region=model.Region(
-                start_line=start,
-                start_column=column,
-                end_line=max(start, place.end_line),
-                end_column=max(column + 1, len(place.snippet.rstrip("\n").rpartition("\n")[2]) + 1),
-            ),
-        )
+    start = place.line if place.line > 0 else 1
+    column = place.column if place.column > 0 else 1
+    width = len(place.snippet.rstrip("\n").rpartition("\n")[2])
+    region = model.Region(
+        start_line=start,
+        start_column=column,
+        end_line=max(start, place.end_line),
+        end_column=max(column, width) + 1,
     )
+    where = model.PhysicalLocation(artifact_location=model.ArtifactLocation(uri=uri(place.path)), region=region)
+    return model.Location(physical_location=where)
 
 
 def _leave_out(run: model.Run, why: str, number: int) -> model.Run:
