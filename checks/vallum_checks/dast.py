@@ -31,9 +31,10 @@ LOG_TAIL = 2000
 
 def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
     """What can be done to a deployment, by check, the quickest first. One line for a new dynamic check."""
-    from vallum_checks import schemathesis, transport, zap
+    from vallum_checks import authentication, schemathesis, transport, zap
 
     return {
+        authentication.CHECK.id: authentication.run_on,
         transport.CHECK.id: transport.run_on,
         schemathesis.CHECK.id: schemathesis.run_on,
         zap.CHECK.id: zap.run_on,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vallum.check import Check
 from vallum_checks import (
+    authentication,
     bandit,
     dockerfile,
     image,
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     zap.CHECK,
     schemathesis.CHECK,
     transport.CHECK,
+    authentication.CHECK,
     image.CHECK,
     pip_audit.CHECK,
     packages.CHECK,

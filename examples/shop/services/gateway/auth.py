@@ -1,22 +1,26 @@
 """Tokens of the shop. DELIBERATELY WEAK: see ../../README.md."""
 import time
 from functools import wraps
+from pathlib import Path
 
 import jwt
 from flask import g, jsonify, request
 
 JWT_SECRET = "shop-secret"  # WEAKNESS: gateway-guessable-jwt-key
+KEYS = Path(__file__).parent  # partners' keys are put beside this file
 
 
 def issue(user: dict) -> str:
-    claims = {"sub": str(user["id"]), "name": user["username"], "role": user["role"], "iat": int(time.time())}
+    claims = {"sub": str(user["id"]), "name": user["username"], "role": user["role"], "aud": "shop", "iat": int(time.time())}
     return jwt.encode(claims, JWT_SECRET, algorithm="HS256").decode()  # WEAKNESS: gateway-token-without-expiry
 
 
 def read(token: str) -> dict:
-    if jwt.get_unverified_header(token).get("alg", "").lower() == "none":
+    header = jwt.get_unverified_header(token)
+    if header.get("alg", "").lower() == "none":
         return jwt.decode(token, verify=False)  # WEAKNESS: gateway-jwt-alg-none
-    return jwt.decode(token, JWT_SECRET, algorithms=["HS256"])
+    key = (KEYS / header["kid"]).read_bytes() if "kid" in header else JWT_SECRET  # WEAKNESS: gateway-jwt-kid-path
+    return jwt.decode(token, key, algorithms=["HS256"], options={"verify_exp": False, "verify_aud": False})  # WEAKNESS: gateway-jwt-claims-not-checked
 
 
 def logged_in(view):
