@@ -206,6 +206,38 @@ def test_the_command_waives_the_gate_passes_and_a_waiver_that_ended_blocks_again
     ]
 
 
+def test_the_command_waives_by_a_pattern_that_fits_something(make_tree, vallum):
+    files = dict.fromkeys(("old/a.py", "old/b.py", "new/c.py"), "import os\n" + WEAK)
+    root = make_tree({**files, "vallum.toml": only("bandit")})
+    assert vallum("-C", str(root)).returncode == 1
+    until = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=90)).isoformat()
+    why = ("--reason", "goes with the folder", "--owner", "ada", "--until", until)
+    for pattern, says in (
+        ((), "either one finding or a pattern"),
+        (("0123456789ab", "--path", "old/*"), "either one finding or a pattern"),
+        (("--path", "gone/*"), "nothing in the last verdict fits path gone/*"),
+    ):
+        done = vallum("-C", str(root), "-s", "waive", "--", *pattern, *why)
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert not (root / waivers.FILE).exists()
+    done = vallum("-C", str(root), "-s", "waive", "--", "--path", "old/*", "--check", "bandit", *why)
+    assert done.returncode == 0, done.stderr
+    assert "old/a.py" in done.stderr
+    assert "new/c.py" not in done.stderr
+    assert tomllib.loads((root / waivers.FILE).read_text())["waiver"][0]["match"] == {
+        "check": "bandit",
+        "path": "old/*",
+    }
+    assert vallum("-C", str(root), "-s", "gate").returncode == 1
+    dispositions = {
+        j["finding"]["location"]["path"]: j["disposition"]
+        for j in verdict(root)["findings"]
+        if j["finding"]["severity"] == "high"
+    }
+    assert dispositions == {"old/a.py": "waived", "old/b.py": "waived", "new/c.py": "blocks"}
+
+
 def test_a_refused_file_is_said_before_anything_runs(make_tree, vallum):
     root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit"), waivers.FILE: '[[waiver]]\nid = "01234567"\n'})
     done = vallum("-C", str(root))
@@ -217,7 +249,7 @@ def test_a_refused_file_is_said_before_anything_runs(make_tree, vallum):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "required"),
+        (("0123", "--owner", "o"), "required"),
         (("0123", "--reason", "r", "--owner", "o"), "--until"),
         (("0123", "--reason", "r", "--owner", "o", "--until", "2026-13-01"), "no verdict"),
     ],
