@@ -23,8 +23,11 @@ def attack(
     deadline: float,
     auth: dict[str, str],
     levels: Levels | None = None,
+    proxy: str = "",
 ) -> Attack:
     """Attack the staged services; see vallum_checks.zap_engine.scan.attack. Imported late: `vallum -l` must be quick."""
     from vallum_checks.zap_engine.scan import attack as run
 
-    return run(targets, config=config, scratch=scratch, raw=raw, deadline=deadline, auth=auth, levels=levels)
+    return run(
+        targets, config=config, scratch=scratch, raw=raw, deadline=deadline, auth=auth, levels=levels, proxy=proxy
+    )

@@ -48,17 +48,19 @@ class Engagement:
         auth: dict[str, str],
         provided_zap: Provided,
         levels: Levels,
+        proxy: str = "",
     ) -> None:
         self.targets = targets
         self.config = config
         self.raw = raw
         self.end = end
         self.auth = auth
+        self.proxy = proxy
         self.provided = provided_zap
         self.zap = provided_zap.zap
         self.api = provided_zap.zap.api
         self.seeders = {
-            target.service: seed.Seeder(target, definitions[target.service], self.zap.address, auth)
+            target.service: seed.Seeder(target, definitions[target.service], self.zap.address, auth, proxy)
             for target in targets
             if target.service in definitions
         }

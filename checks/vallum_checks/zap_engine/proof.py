@@ -51,7 +51,7 @@ def nodes(e: Engagement, base: str) -> set[tuple[str, str]]:
 
 def prove(e: Engagement) -> None:
     """What a finished scan does not say: targets alive, answers came, operations reached, the login still counts."""
-    for service in watch.dead((target.service, target.base_url + "/") for target in e.targets):
+    for service in watch.dead(((target.service, target.base_url + "/") for target in e.targets), e.proxy):
         e.problems.append(f"{service} does not answer after the attack")
     failed, answered = watch.failures(e.zap)
     if failed > watch.SEND_FAILURES * (failed + answered):

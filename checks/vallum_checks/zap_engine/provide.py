@@ -1,4 +1,4 @@
-"""Which ZAP: the first that works of a running daemon, an installation, a container by digest, one assembled from Maven."""
+"""Which ZAP: the first that works of a daemon, an installation, a container, the official package, one assembled from Maven."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from vallum.config import Config
 from vallum.errors import Inconclusive
-from vallum.process import run
 from vallum_checks.zap_engine import assemble, java, warm
 from vallum_checks.zap_engine.client import Zap
 from vallum_checks.zap_engine.daemon import BOOT, Daemon, running
@@ -21,6 +20,10 @@ from vallum_checks.zap_engine.daemon import BOOT, Daemon, running
 MEMORY = "1g"
 """Java heap. A full scan of a shop was seen to fit in 384 MB; 20,000 alerts want 1 GB."""
 CONTAINER_BOOT = 180.0
+CONTAINER_MEMORY = "2g"
+"""Of which the heap has MEMORY: the JVM would take a quarter of the machine's, whatever the limit is."""
+CONTAINER_LIFE = 6 * 3600
+"""Seconds after which podman ends a container that nobody ended."""
 _PINNED = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 
 
@@ -88,32 +91,57 @@ def _install(_config: Config, scratch: Path, raw: Path, stack: contextlib.ExitSt
 
 
 def _container(config: Config, scratch: Path, raw: Path, stack: contextlib.ExitStack) -> Provided:
-    """Unverified: no container engine was at hand where this was written. Needs the host's network, so Linux."""
+    """Needs the host's network, so Linux. Seen to work with podman 4.3.1; **unverified** with docker."""
     image = config.zap.image
     if not image:
         raise Inconclusive("zap.image is not set")
     if not _PINNED.fullmatch(image):
         raise Inconclusive("zap.image is not pinned by digest (NAME@sha256:…)")
-    engine = shutil.which("docker") or shutil.which("podman")
-    if engine is None:
-        raise Inconclusive("neither docker nor podman is on PATH")
+    from vallum.stage import engine
+
+    found = next(iter(engine.find("any")), None)
+    if found is None:
+        raise Inconclusive("neither podman nor docker answers")
     name = f"vallum-zap-{secrets.token_hex(4)}"
-    shared = scratch / "zap-shared"
+    # Writable for whoever ZAP is in the container, and out of reach for others of this machine.
+    private = scratch / "zap-container"
+    private.mkdir(mode=0o700)
+    shared = private / "shared"
     shared.mkdir()
-    shared.chmod(0o777)  # ZAP in the container is uid 1000, whoever we are
-    argv = [engine, "run", "--rm", "--name", name, "--network", "host", "--memory", "2g", "--cap-drop", "ALL"]
-    argv += ["--security-opt", "no-new-privileges", "-v", f"{shared}:{shared}:rw", image, "zap.sh", f"-Xmx{MEMORY}"]
+    shared.chmod(0o777)
+    argv = [found.path, "run", "--rm", "--name", name, "--network", "host", "--memory", CONTAINER_MEMORY]
+    argv += ["--pids-limit", "2048", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    argv += [*_owner(found.program), *found.lifetime(CONTAINER_LIFE), "--env", f"HOME={shared}"]
+    argv += ["--volume", f"{shared}:{shared}:rw", image, "zap.sh", f"-Xmx{MEMORY}"]
 
     def remove() -> None:
-        ended = raw / "zap-container-rm"
-        with contextlib.suppress(Inconclusive):
-            run([engine, "rm", "-f", name], cwd=scratch, deadline=60, stdout=ended, stderr=ended.with_suffix(".err"))
+        with contextlib.suppress(Inconclusive):  # --rm has removed it, or its life ends
+            found.ask("rm", "--force", name)
 
     stack.callback(remove)
     daemon = stack.enter_context(
         running(argv, install=None, home=shared / "home", log=raw / "zap-container.log", boot=CONTAINER_BOOT)
     )
     return Provided("container", daemon.version, daemon.zap, image.partition("@")[2], daemon)
+
+
+def _owner(program: str) -> list[str]:
+    """ZAP runs as us, so that its files are ours to remove. (Root in a rootless podman is us already.)"""
+    if program == "podman" and os.getuid() != 0:
+        return ["--userns", "keep-id"]
+    return ["--user", f"{os.getuid()}:{os.getgid()}"]
+
+
+def _release(config: Config, scratch: Path, raw: Path, stack: contextlib.ExitStack) -> Provided:
+    from vallum_checks.zap_engine import release
+
+    runtime = java.find(scratch)
+    package = release.released(config)
+    command = [str(runtime.java), f"-Xmx{MEMORY}", "-jar", str(package.jar)]
+    daemon = stack.enter_context(
+        running(command, install=package.folder, home=scratch / "zap-home", log=raw / "zap-release.log")
+    )
+    return Provided("release", daemon.version, daemon.zap, package.digest, daemon)
 
 
 def _assembled(_config: Config, scratch: Path, raw: Path, stack: contextlib.ExitStack) -> Provided:
@@ -140,5 +168,6 @@ PROVIDERS: dict[str, Provider] = {
     "daemon": _daemon,
     "install": _install,
     "container": _container,
+    "release": _release,
     "assembled": _assembled,
 }

@@ -10,7 +10,7 @@ from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.outcome import Database, Tool
 from vallum.progress import say
-from vallum_checks.zap_engine import equipment, proof, results, steps, watch
+from vallum_checks.zap_engine import equipment, proof, results, route, steps, watch
 from vallum_checks.zap_engine.client import ZapGone
 from vallum_checks.zap_engine.engagement import Engagement
 from vallum_checks.zap_engine.levels import Levels
@@ -27,11 +27,12 @@ def attack(
     deadline: float,
     auth: dict[str, str],
     levels: Levels | None = None,
+    proxy: str = "",
 ) -> Attack:
     """Attack the services with the first ZAP that works.
 
     `deadline` is in seconds from now, `auth` the headers of a logged-in request, `scratch` and `raw` existing folders,
-    `levels` what the rule file says.
+    `levels` what the rule file says, `proxy` the address of the scope's proxy, through which ZAP sends everything.
     Nothing but the targets' addresses is requested. Raises Inconclusive where no ZAP works or nothing could be attacked;
     a scan that was not whole returns what it found, and why in `incomplete`.
     """
@@ -46,12 +47,13 @@ def attack(
     }
     if not any(d.operations for d in definitions.values()) and not any(target.pages for target in targets):
         raise Inconclusive("there is nothing to attack: no operation in any definition, and no page")
-    gone = watch.dead((target.service, target.base_url + "/") for target in targets)
+    gone = watch.dead(((target.service, target.base_url + "/") for target in targets), proxy)
     if gone:
         raise Inconclusive(f"{gone[0]} does not answer before the attack")
     with provided(config, scratch, raw) as zap:
         say(f"zap        {zap.kind} ZAP {zap.version} is up after {time.monotonic() - began:.1f} s")
-        return _run(Engagement(targets, definitions, config, raw, end, auth, zap, levels or Levels()))
+        with route.through(zap.zap, proxy):
+            return _run(Engagement(targets, definitions, config, raw, end, auth, zap, levels or Levels(), proxy))
 
 
 def _run(e: Engagement) -> Attack:

@@ -23,10 +23,13 @@ KEPT = 65536
 
 
 class Seeder:
-    """Sends the seeds of one service. `auth` are the headers of a logged-in request."""
+    """Sends the seeds of one service. `auth` are the headers of a logged-in request, `past` the proxy of the scope."""
 
-    def __init__(self, target: ScanTarget, definition: Definition, proxy: str, auth: Mapping[str, str]) -> None:
+    def __init__(
+        self, target: ScanTarget, definition: Definition, proxy: str, auth: Mapping[str, str], past: str = ""
+    ) -> None:
         self.target = target
+        self._past = past
         self.definition = definition
         self.prefix = definition.prefix
         self._proxy = proxy
@@ -59,7 +62,14 @@ class Seeder:
         """Send a seed again, past ZAP: whether the login still counts."""
         import httpx
 
-        with httpx.Client(trust_env=False, timeout=DEADLINE, follow_redirects=False) as client:
+        # verify: the certificate is the scope's proxy's own, which checks the service's.
+        with httpx.Client(
+            proxy=self._past or None,
+            trust_env=False,
+            timeout=DEADLINE,
+            follow_redirects=False,
+            verify=not self._past,
+        ) as client:
             return self._send(client, sent.request)
 
     def _all(self, operations: Iterable[Operation]) -> list[Sent]:

@@ -44,9 +44,16 @@ def prepare(e: Engagement) -> None:
     e.zap.action(scan.set_option_max_rule_duration_in_mins(max(1, minutes // 2)), "limit a rule")
     with contextlib.suppress(Inconclusive):  # before the network add-on the option had another place
         e.zap.action(e.api.network.set_connection_timeout(watch.TIMEOUT), "limit a request")
+    rate = e.config.environment.requests_per_second if e.config.environment is not None else None
+    if e.provided.seeds is not None or rate is not None:
+        e.zap.action(scan.set_option_thread_per_host(_threads(rate)), "set its threads")
     if e.provided.seeds is not None:
-        e.zap.action(scan.set_option_thread_per_host(THREADS), "set its threads")
         e.zap.action(scan.set_option_target_params_injectable(INJECTABLE), "set the parameters")
+
+
+def _threads(rate: float | None) -> int:
+    """How many may wait for their turn at `rate` requests a second without running into ZAP's time-out."""
+    return THREADS if rate is None else max(1, min(THREADS, int(rate * watch.TIMEOUT / 4)))
 
 
 def fill_tree(e: Engagement) -> None:
@@ -163,7 +170,8 @@ def late(e: Engagement) -> None:
 
 def _watched(e: Engagement, target: ScanTarget, number: Any) -> watch.Watched:
     end = e.budgets.setdefault(target.service, time.monotonic() + e.budget(target.service) * 60)
-    return watch.Watched(target.service, str(e.zap.number(number, "active scan id")), target.base_url + "/", end=end)
+    scan = str(e.zap.number(number, "active scan id"))
+    return watch.Watched(target.service, scan, target.base_url + "/", end=end, proxy=e.proxy)
 
 
 def _follow(e: Engagement, scans: list[watch.Watched]) -> None:

@@ -25,12 +25,13 @@ KNOWN_SKIPS = ("no Active Scan OAST service", "scan policy", "no nodes", "techno
 """Reasons for a skipped rule that are settings, not failures."""
 
 
-def answers(url: str, timeout: float = 8.0) -> bool:
-    """Whether an HTTP server answers there, whatever it says. Past ZAP: a proxy would answer for a dead service."""
+def answers(url: str, timeout: float = 8.0, proxy: str = "") -> bool:
+    """Whether an HTTP server answers there, whatever it says. Past ZAP, which would answer for a dead service; the scope's
+    `proxy` never does."""
     import httpx
 
     try:
-        with httpx.Client(trust_env=False, timeout=timeout) as client:
+        with httpx.Client(proxy=proxy or None, trust_env=False, timeout=timeout, verify=not proxy) as client:
             client.get(url)
     except httpx.TransportError:
         return False
@@ -45,6 +46,7 @@ class Watched:
     number: str
     probe: str
     end: float = math.inf
+    proxy: str = ""
     requests: int = 0
     changed: float = 0.0
     progress: int = 0
@@ -100,7 +102,7 @@ class Watcher:
             return
         if now - scan.probed >= PROBE_EVERY:
             scan.probed = now
-            scan.failed_probes = 0 if answers(scan.probe) else scan.failed_probes + 1
+            scan.failed_probes = 0 if answers(scan.probe, proxy=scan.proxy) else scan.failed_probes + 1
         if scan.failed_probes >= PROBES_FAILED:
             self._stop(scan, f"the service stopped answering after {requests} requests")
         elif now - scan.changed > FROZEN:
@@ -161,6 +163,6 @@ def scope_pattern(base_url: str) -> str:
     return f"\\Q{parts.scheme}://{parts.netloc}\\E(/.*|\\?.*|)"
 
 
-def dead(targets: Iterable[tuple[str, str]]) -> list[str]:
+def dead(targets: Iterable[tuple[str, str]], proxy: str = "") -> list[str]:
     """The services of (name, url) that do not answer."""
-    return [name for name, url in targets if not answers(url)]
+    return [name for name, url in targets if not answers(url, proxy=proxy)]
