@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.finding import Finding
+from vallum.finding import Finding, Location
 from vallum.outcome import Completed, Run, Tool
 from vallum.severity import Severity
 from vallum.stage.log import HEAD, TAIL, Logs, _Log
@@ -125,3 +125,38 @@ def test_a_short_word_is_not_blanked_everywhere() -> None:
     redactor = Redactor()
     redactor.add("admin")
     assert redactor.text("the admin page") == "the admin page"
+
+
+def test_a_one_time_code_is_no_part_of_another_number() -> None:
+    redactor = Redactor()
+    redactor.add_code("482913")
+    assert redactor.text('code=482913&x, "482913", 482913.') == f'code={MARK}&x, "{MARK}", {MARK}.'
+    assert redactor.text("0.482913 1482913 4829130") == "0.482913 1482913 4829130"
+
+
+def test_a_struct_with_numbers_and_words_that_look_like_secrets() -> None:
+    redactor = Redactor()
+    for secret in ("Completed", "coverage", "654321", "medium"):
+        redactor.add(secret)
+    finding = Finding(
+        rule="medium-x", severity=Severity.MEDIUM, message="654321 coverage", location=Location("a", 654321)
+    )
+    outcome = redactor.struct(Completed(Run(tool=Tool("t", "1"), coverage=(), findings=(finding,))))
+    assert isinstance(outcome, Completed)
+    (after,) = outcome.run.findings
+    assert (after.rule, after.message, after.severity) == (f"{MARK}-x", f"{MARK} {MARK}", Severity.MEDIUM)
+    assert after.location == Location("a", 654321)
+
+
+def test_a_log_is_held_again_while_a_login_is_renewed(tmp_path: Path) -> None:
+    redactor = Redactor()
+    logs = Logs(redactor)
+    with logs.pipe("a", tmp_path / "log.txt") as name, name.open("wb", buffering=0) as out:
+        logs.release()
+        with logs.held(), logs.held():
+            out.write(b"gave token-of-the-renewal\n")
+            logs.tail("a")
+            redactor.add("token-of-the-renewal")
+        out.write(b"end\n")
+    logs.close()
+    assert (tmp_path / "log.txt").read_bytes() == b"gave [redacted]\nend\n"
