@@ -93,6 +93,36 @@ def test_judging_is_idempotent_and_free_of_order(policy, described, require):
     assert judge(policy, plan(require), built) == first
 
 
+@given(policies, sets, requires, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_it_does_not_matter_over_how_many_units_a_check_is_spread(policy, described, require, shards, dice):
+    """The findings of each outcome dealt out over units, one of which is as incomplete as the whole was."""
+    whole = judge(policy, plan(require), build(described))
+    units = tuple(f"u{number}" for number in range(shards))
+    spread = {}
+    for (check, _), outcome in build(described).items():
+        if isinstance(outcome, NotApplicable):
+            spread |= {(check, unit): outcome for unit in units}
+            continue
+        dealt = {unit: [] for unit in units}
+        for finding in outcome.run.findings:
+            dealt[dice.choice(units)].append(finding)
+        lost = dice.choice(units) if isinstance(outcome, Incomplete) else ""
+        for unit, found in dealt.items():
+            run = msgspec.structs.replace(outcome.run, findings=tuple(found))
+            spread[check, unit] = Incomplete(outcome.reason, run) if unit == lost else Completed(run)
+    planned = plan(require)
+    checks = tuple(msgspec.structs.replace(each, units=units) for each in planned.checks)
+    sharded = judge(policy, msgspec.structs.replace(planned, checks=checks), spread)
+    if require == "required" or all(kind in {"completed", "incomplete"} for kind, _ in described.values()):
+        # an optional check of which one unit ran whole has proved something: only then more units can be greener
+        assert sharded.status is whole.status or (require == "optional" and whole.status is Status.INCOMPLETE)
+    assert [(j.finding, j.disposition, j.why) for j in sharded.findings] == [
+        (j.finding, j.disposition, j.why) for j in whole.findings
+    ]
+    blocked = [reason for reason in whole.reasons if reason.kind == "blocked"]
+    assert [reason for reason in sharded.reasons if reason.kind == "blocked"] == blocked
+
+
 @given(policies, sets, st.sampled_from(CHECKS), findings, requires)
 def test_one_more_finding_never_makes_it_greener(policy, described, check, finding, require):
     before = judge(policy, plan(require), build(described))
