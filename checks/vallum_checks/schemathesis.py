@@ -31,6 +31,10 @@ SEED = 20261122
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Services attacked at the same time."""
 PHASES = "examples,coverage,fuzzing"
+NO_PROXY = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"), "") | dict.fromkeys(
+    ("http_proxy", "https_proxy", "all_proxy", "no_proxy"), ""
+)
+"""No proxy but the scope's, and nothing past it."""
 METHODS = ("get", "put", "post", "delete", "patch", "trace")
 """Undeclared methods that are tried on each path. OPTIONS is CORS's, and QUERY makes old servers hang up."""
 MAX_FILE = 512 << 20
@@ -114,6 +118,7 @@ def _argv(ctx: Context, program: Path, deployment: Deployment, surface: Surface)
         *(str(program), "--config-file", str(settings), "run", str(_schema(ctx, surface))),
         *("--origin", surface.url, "--phases", PHASES, "--max-examples", str(examples)),
         *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure", "--no-shrink"),
+        *("--proxy", deployment.proxy, "--tls-verify", "false"),
         *("--suppress-health-check", "all", "--request-timeout", "10", "--max-redirects", "0", "--no-color"),
         *("--report", "json,ndjson", "--report-json-path", str(ctx.raw / f"{name}.json")),
         *("--report-ndjson-path", str(ctx.scratch / f"{name}.ndjson")),
@@ -138,7 +143,7 @@ def _run_all(ctx: Context, deployment: Deployment, jobs: dict[str, list[str]]) -
     Returns the reasons why it is not whole, and the exit codes of those that ended.
     """
     login = {f"VALLUM_LOGIN_{number}": value for number, value in enumerate(deployment.headers().values())}
-    env = clean_environment({**login, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "TMPDIR": str(ctx.scratch)})
+    env = clean_environment({**login, **NO_PROXY, "TMPDIR": str(ctx.scratch)})
     end = time.monotonic() + ctx.deadline
     waiting = list(jobs)
     running: dict[str, subprocess.Popen[bytes]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from vallum.check import Check, Context, Planned, Skipped, Stage
 from vallum.config import Config
@@ -47,7 +46,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     targets, bare = [], []
     for name, url in deployment.urls.items():
         surface = defined.get(name)
-        pages = ("/",) if _is_page(url) else ()
+        pages = ("/",) if _is_page(deployment, url) else ()
         if surface is None and not pages:
             bare.append(name)
             continue
@@ -71,6 +70,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         deadline=ctx.deadline,
         auth=deployment.headers(),
         levels=levels.read(ctx.target.root, ctx.config.zap.rules),
+        proxy=deployment.proxy,
     )
     run = Run(
         tool=attack.tool,
@@ -87,19 +87,15 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     return Incomplete(attack.incomplete, run) if attack.incomplete else Completed(run)
 
 
-def _is_page(url: str) -> bool:
+def _is_page(deployment: Deployment, url: str) -> bool:
     """Whether `/` answers with HTML, so that a spider has something to follow."""
-    import http.client
+    import httpx
 
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:
-        connection.request("GET", "/")
-        answer = connection.getresponse()
-        return answer.status < 400 and "html" in (answer.getheader("Content-Type") or "")
-    except (OSError, http.client.HTTPException):
+        with deployment.scope.client(timeout=10) as client, client.stream("GET", url + "/") as answer:
+            return answer.status_code < 400 and "html" in answer.headers.get("content-type", "")
+    except httpx.HTTPError:
         return False
-    finally:
-        connection.close()
 
 
 CHECK = Check(

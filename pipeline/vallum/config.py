@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
-from vallum.environments import Compose, Environment, Ready, StagedService, Zap
+from vallum.environments import Compose, Elsewhere, Environment, Kubernetes, Ready, Seed, SeedRequest, StagedService, Zap
 from vallum.errors import UserError
 from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
 from vallum.promotions import Probe, Promotion, PromotionCompose, PromotionKubernetes, PromotionTag
@@ -316,6 +316,9 @@ def _all_keys() -> frozenset[str]:
         BaselineFile,
         Ready,
         StagedService,
+        Elsewhere,
+        Seed,
+        SeedRequest,
         Login,
         LoginStep,
         Capture,
@@ -324,6 +327,7 @@ def _all_keys() -> frozenset[str]:
         SecretSource,
         Environment,
         Compose,
+        Kubernetes,
         Zap,
         Promotion,
         Probe,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,7 +26,8 @@ class StagedService(Table, frozen=True, kw_only=True):
     what the compose file or the Service names); `forward` is what kubectl forwards to, `service/` and the name if not set.
     `mtls`: whether callers must show a certificate, where that differs from the environment's."""
 
-    directory: str
+    directory: str = ""
+    url: str = ""
     command: tuple[str, ...] = ()
     runtime: Literal["python", "node", "none"] = "none"
     install: str = ""
@@ -65,16 +66,53 @@ class Kubernetes(Table, frozen=True, kw_only=True):
     minutes: Annotated[float, msgspec.Meta(gt=0)] = 5
 
 
+class Elsewhere(Table, frozen=True, kw_only=True):
+    """What a `url` environment may be asked: `allow` names every origin as `host:port`. `i-may-attack` says that its owner allows
+    attacks on a public address. `authorities` is a PEM file for certificates that the system does not know."""
+
+    allow: tuple[str, ...] = ()
+    i_may_attack: bool = False
+    authorities: str = ""
+
+
+class SeedRequest(Table, frozen=True, kw_only=True):
+    """A request that fills the deployment with data, as the user `user` where one is named. Its status must be among `expect`.
+    `save` keeps values of the JSON answer, by dotted path, for {saved.NAME} in later requests."""
+
+    service: str
+    path: str
+    method: str = "POST"
+    json: Any = None
+    headers: dict[str, str] = {}
+    user: str = ""
+    expect: tuple[int, ...] = (200, 201, 202, 204)
+    save: dict[str, str] = {}
+
+
+class Seed(Table, frozen=True, kw_only=True):
+    """What fills the deployment once it is ready: a `command`, run at the top of the target within `seconds`, then the requests,
+    in order; those of a user after the login. Placeholders: {url.NAME} {secret.NAME}, in requests {saved.NAME} too."""
+
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 120
+    request: tuple[SeedRequest, ...] = ()
+
+
 class Environment(Table, frozen=True, kw_only=True):
     """The staged deployment. `process`: each service is a process group of this machine. `compose`: the containers of a compose
     file. `kubernetes`: what is applied to a namespace of the run. The table of the kind's name says how.
 
-    `mtls`: services accept callers with a certificate only, which the check `transport` proves."""
+    `mtls`: services accept callers with a certificate only, which the check `transport` proves. `requests-per-second`: at most so
+    many are sent to each service."""
 
-    kind: Literal["process", "compose"] = "process"
+    kind: Literal["process", "compose", "kubernetes"] = "process"
     compose: Compose = Compose()
+    kubernetes: Kubernetes | None = None
     secrets: dict[str, Literal["generate", "generate-totp"] | SecretSource] = {}
     services: dict[str, StagedService] = {}
+    seed: Seed | None = None
+    requests_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     mtls: bool = False
     login: Login | None = None
     users: dict[str, EnvironmentUser] = {}

@@ -53,9 +53,11 @@ class Guard:
         self._thread.join()
         self._look()
 
-    def problems(self) -> list[str]:
-        """Why the attack was not whole."""
+    def problems(self, *, dead: bool = False) -> list[str]:
+        """Why the attack was not whole. `dead`: that a service does not live is said elsewhere."""
         said = self.keeper.problems()
+        if dead:
+            return said
         if self._services.since:
             said.append(f"during the attack: {self._services.reason}")
         elif self._services.longest > THRESHOLD:
