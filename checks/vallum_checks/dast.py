@@ -31,10 +31,11 @@ LOG_TAIL = 2000
 
 def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
     """What can be done to a deployment, by check, the quickest first. One line for a new dynamic check."""
-    from vallum_checks import authentication, schemathesis, transport, zap
+    from vallum_checks import authentication, authorization, schemathesis, transport, zap
 
     return {
         authentication.CHECK.id: authentication.run_on,
+        authorization.CHECK.id: authorization.run_on,
         transport.CHECK.id: transport.run_on,
         schemathesis.CHECK.id: schemathesis.run_on,
         zap.CHECK.id: zap.run_on,
@@ -86,25 +87,16 @@ def run_alone(name: str, ctx: Context) -> Outcome:
 
 def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deployment, ctx: Context) -> Outcome:
     """Attack, then prove that the target is still alive and we are still logged in; nothing secret leaves."""
-    from vallum.stage.guard import guarded
-
-    environment = ctx.config.environment
-    with guarded(deployment, environment.requests_per_second if environment is not None else None) as guard:
-        try:
-            outcome = attack(deployment, ctx)
-        except Inconclusive as error:
-            outcome = Incomplete(error.reason)
-            ctx.log.append(error.detail)
     try:
-        deployment.liveness()
-        problems = guard.problems()
+        outcome = attack(deployment, ctx)
+        try:
+            deployment.liveness()
+        except Inconclusive as error:
+            outcome = _spoiled(outcome, f"after the attack: {error.reason}")
+            ctx.log.append(error.detail)
     except Inconclusive as error:
-        problems = [f"after the attack: {error.reason}", *guard.problems(dead=True)]
+        outcome = Incomplete(error.reason)
         ctx.log.append(error.detail)
-    for problem in problems:
-        if not isinstance(outcome, Incomplete) or problem.removeprefix("after the attack: ") not in outcome.reason:
-            outcome = _spoiled(outcome, problem)
-    outcome = _noted(outcome, guard.notes())
     if isinstance(outcome, Incomplete):
         ctx.log.extend(f"{name}:\n{_tail(path)}" for name, path in deployment.logs.items())
     outcome = _with_operations(deployment, outcome)
@@ -119,19 +111,8 @@ def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:
     """The outcome with what became of each declared operation: what the check says, and what was kept of its requests."""
     if isinstance(outcome, NotApplicable) or outcome.run is None:
         return outcome
-    for service in deployment.urls:
-        deployment.ledger.seen(service, deployment.traffic.asked(service))
     reached = operations.merged([*outcome.run.operations, *deployment.ledger.entries()])
     return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached))
-
-
-def _noted(outcome: Outcome, notes: list[str]) -> Outcome:
-    """The outcome with more notes in it."""
-    if isinstance(outcome, NotApplicable) or outcome.run is None:
-        return outcome
-    return msgspec.structs.replace(
-        outcome, run=msgspec.structs.replace(outcome.run, notes=(*outcome.run.notes, *notes))
-    )
 
 
 def _redacted(redactor: Redactor, outcome: Outcome) -> Outcome:

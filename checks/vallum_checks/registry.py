@@ -5,6 +5,7 @@ from __future__ import annotations
 from vallum.check import Check
 from vallum_checks import (
     authentication,
+    authorization,
     bandit,
     dockerfile,
     image,
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     schemathesis.CHECK,
     transport.CHECK,
     authentication.CHECK,
+    authorization.CHECK,
     image.CHECK,
     pip_audit.CHECK,
     packages.CHECK,
