@@ -196,7 +196,9 @@ class _Promotion:
             return f"the rollback failed: {hide(error.reason)}"
         except UserError as error:
             return f"the rollback failed: {hide(error.message)}"
-        bad = self._watch("rollback") if self._job.settings.rollback_watch_seconds else ""
+        if self._kind.nothing(previous) or not self._job.settings.rollback_watch_seconds:
+            return ""
+        bad = self._watch("rollback")
         return f"the rollback was done, and health is still bad: {bad}" if bad else ""
 
     def _alarm(self, why: str, failed: str, previous: dict[str, str]) -> None:

@@ -33,6 +33,12 @@ def paths(settings: Promotion) -> list[str]:
     return []
 
 
+def nothing(previous: Mapping[str, str]) -> bool:
+    """See vallum.promote.job.Kind."""
+    del previous
+    return False
+
+
 def before(job: Job) -> dict[str, str]:
     """The line that `current` prints."""
     if not job.settings.current:

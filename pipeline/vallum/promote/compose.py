@@ -52,6 +52,11 @@ def paths(settings: Promotion) -> list[str]:
     return [_settings(settings).file]
 
 
+def nothing(previous: Mapping[str, str]) -> bool:
+    """See vallum.promote.job.Kind."""
+    return not any(image for name, image in previous.items() if name.startswith(OLD))
+
+
 def before(job: Job) -> dict[str, str]:
     """`old.SERVICE` and `new.SERVICE` to an image id; an old one is empty where the service does not run."""
     compose = _settings(job.settings)

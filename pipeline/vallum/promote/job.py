@@ -67,6 +67,10 @@ class Kind(Protocol):
         """Files and folders of the target that decide what is done, beside those that the commands name."""
         ...
 
+    def nothing(self, previous: Mapping[str, str]) -> bool:
+        """Whether `before` saw that nothing ran: after a rollback to that nothing can be well, and nothing is watched."""
+        ...
+
     def before(self, job: Job) -> dict[str, str]:
         """What is deployed now, as `rollback` needs it; changes nothing. Raises Inconclusive or UserError."""
         ...

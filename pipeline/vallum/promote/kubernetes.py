@@ -62,6 +62,11 @@ def paths(settings: Promotion) -> list[str]:
     return [kube.manifests] if kube.manifests else []
 
 
+def nothing(previous: Mapping[str, str]) -> bool:
+    """See vallum.promote.job.Kind."""
+    return all(was == ABSENT for was in previous.values())
+
+
 def before(job: Job) -> dict[str, str]:
     """Each workload's pod template (by digest) and revision. Raises where an image is not named by a digest, or not scanned."""
     kube = _settings(job.settings)

@@ -43,6 +43,12 @@ def paths(settings: Promotion) -> list[str]:
     return []
 
 
+def nothing(previous: Mapping[str, str]) -> bool:
+    """See vallum.promote.job.Kind."""
+    del previous
+    return False
+
+
 def before(job: Job) -> dict[str, str]:
     """Where the tag points now."""
     tag = _settings(job.settings)
@@ -95,7 +101,9 @@ def rollback(job: Job, previous: Mapping[str, str]) -> None:
         elif tag.program == "skopeo":
             raise Inconclusive(f"{name} was not there before, and a tag alone cannot be deleted from a registry")
         elif _local(job, name, missing=True):
-            job.steps.run("untag", [tag.program, "untag", name] if tag.program == "podman" else ["docker", "rmi", name])
+            # podman's `untag` with one name alone takes all names from the image
+            untag = ["podman", "untag", name, name] if tag.program == "podman" else ["docker", "rmi", name]
+            job.steps.run("untag", untag)
         return
     if tag.remote and not previous["there"]:
         said = job.steps.run("look at the remote", [*GIT, "ls-remote", "--tags", tag.remote, f"refs/tags/{name}"]).text
