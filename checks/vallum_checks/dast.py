@@ -87,16 +87,25 @@ def run_alone(name: str, ctx: Context) -> Outcome:
 
 def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deployment, ctx: Context) -> Outcome:
     """Attack, then prove that the target is still alive and we are still logged in; nothing secret leaves."""
-    try:
-        outcome = attack(deployment, ctx)
+    from vallum.stage.guard import guarded
+
+    environment = ctx.config.environment
+    with guarded(deployment, environment.requests_per_second if environment is not None else None) as guard:
         try:
-            deployment.liveness()
+            outcome = attack(deployment, ctx)
         except Inconclusive as error:
-            outcome = _spoiled(outcome, f"after the attack: {error.reason}")
+            outcome = Incomplete(error.reason)
             ctx.log.append(error.detail)
+    try:
+        deployment.liveness()
+        problems = guard.problems()
     except Inconclusive as error:
-        outcome = Incomplete(error.reason)
+        problems = [f"after the attack: {error.reason}", *guard.problems(dead=True)]
         ctx.log.append(error.detail)
+    for problem in problems:
+        if not isinstance(outcome, Incomplete) or problem.removeprefix("after the attack: ") not in outcome.reason:
+            outcome = _spoiled(outcome, problem)
+    outcome = _noted(outcome, guard.notes())
     if isinstance(outcome, Incomplete):
         ctx.log.extend(f"{name}:\n{_tail(path)}" for name, path in deployment.logs.items())
     outcome = _with_operations(deployment, outcome)
@@ -111,8 +120,19 @@ def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:
     """The outcome with what became of each declared operation: what the check says, and what was kept of its requests."""
     if isinstance(outcome, NotApplicable) or outcome.run is None:
         return outcome
+    for service in deployment.urls:
+        deployment.ledger.seen(service, deployment.traffic.asked(service))
     reached = operations.merged([*outcome.run.operations, *deployment.ledger.entries()])
     return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached))
+
+
+def _noted(outcome: Outcome, notes: list[str]) -> Outcome:
+    """The outcome with more notes in it."""
+    if isinstance(outcome, NotApplicable) or outcome.run is None:
+        return outcome
+    return msgspec.structs.replace(
+        outcome, run=msgspec.structs.replace(outcome.run, notes=(*outcome.run.notes, *notes))
+    )
 
 
 def _redacted(redactor: Redactor, outcome: Outcome) -> Outcome:
