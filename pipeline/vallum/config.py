@@ -14,7 +14,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
-from vallum.environments import Compose, Elsewhere, Environment, Kubernetes, Ready, Seed, SeedRequest, StagedService, Zap
+from vallum.environments import (
+    Compose,
+    Elsewhere,
+    Environment,
+    Kubernetes,
+    Ready,
+    Seed,
+    SeedRequest,
+    StagedService,
+    Zap,
+)
 from vallum.errors import UserError
 from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
 from vallum.promotions import Probe, Promotion, PromotionCompose, PromotionKubernetes, PromotionTag

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 
 from vallum.config import Config
 from vallum.errors import UserError
-from vallum.stage import compose, process
+from vallum.stage import compose, kubernetes, process
 from vallum.stage.environment import Deployment, Environment
 from vallum.target import Target
 
@@ -21,6 +21,7 @@ __all__ = ["ENVIRONMENTS", "Deployment", "Environment", "deploy"]
 ENVIRONMENTS: dict[str, Environment] = {
     "process": process,
     "compose": compose,
+    "kubernetes": kubernetes,
 }
 
 

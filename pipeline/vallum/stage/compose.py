@@ -11,8 +11,6 @@ Seen to work with podman 4.3.1 as root; **unverified**: docker, rootless podman,
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import shutil
 import signal
 import subprocess  # noqa: TID251 - only its type; vallum.process starts
@@ -80,18 +78,13 @@ def remove(root: Path) -> list[str]:
             raise Inconclusive("no container engine answers, so what is left cannot be removed")
         names = sorted({*ended, *_clear(folder, drivers)})
         for driver in drivers:
-            driver.forget_images(label_of(folder))
+            driver.forget_images(state.label_of(folder))
         return names
-
-
-def label_of(folder: Path) -> str:
-    """What marks everything of the deployments of a stage folder."""
-    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def _clear(folder: Path, drivers: list[Engine]) -> list[str]:
     """Remove what an earlier run left, by its label; the names of its services."""
-    label = label_of(folder)
+    label = state.label_of(folder)
     names = state.clear(folder, 1.0)
     found = [name for driver in drivers for name in driver.sweep(label)]
     shutil.rmtree(private_folder(label), ignore_errors=True)
@@ -112,7 +105,7 @@ class _Running:
         self._run_id = run_id
         self._folder = folder
         self._engine = driver
-        self._label = label_of(folder)
+        self._label = state.label_of(folder)
         self._secrets = resolve(environment.secrets)
         self._redactor = Redactor()
         for secret in self._secrets.values():
@@ -150,7 +143,7 @@ class _Running:
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
         urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
-        users = log_in_all(self._environment, urls, self._secrets, self._redactor)
+        users = log_in_all(self._environment, urls, self._secrets, self._redactor, self._logs.held)
         self._logs.release()
         return Deployment(
             kind=KIND,

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from vallum.errors import Inconclusive
-from vallum.process import run
+from vallum.stage.commandline import Answer, ask
 
 LABEL = "vallum.stage"
 """The label of everything that is made; its value names the stage folder, so that only what is ours is ever removed."""
@@ -26,21 +25,6 @@ _PROBE = {"podman": ("info", "--format", "{{.Version.Version}}"), "docker": ("in
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a command of the engine printed, and its exit code."""
-
-    exit_code: int
-    output: str
-    error: str
-
-    @property
-    def reason(self) -> str:
-        """The last line of what it complained of."""
-        lines = [line.strip() for line in self.error.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else f"exit code {self.exit_code}"
-
-
-@dataclass(frozen=True)
 class Engine:
     """An engine that answered: `program` is podman or docker, `path` where it is."""
 
@@ -49,7 +33,7 @@ class Engine:
 
     def ask(self, *words: str, deadline: float = DEADLINE, cwd: Path | None = None) -> Answer:
         """Run one command to its end. Raises Inconclusive where it does not end in time."""
-        return _ask([self.path, *words], deadline, cwd)
+        return ask([self.path, *words], deadline, cwd)
 
     def must(self, *words: str, deadline: float = DEADLINE, cwd: Path | None = None) -> str:
         """The same for a command that has to succeed: its output. Raises Inconclusive otherwise."""
@@ -124,7 +108,7 @@ def find(which: Literal["any", "podman", "docker"]) -> list[Engine]:
         if which not in ("any", program) or path is None:
             continue
         try:
-            answer = _ask([path, *question], 15.0, None)
+            answer = ask([path, *question], 15.0, None)
         except Inconclusive:
             continue  # it does not answer, which is what was asked
         if answer.exit_code == 0 and answer.output.strip():
@@ -139,10 +123,3 @@ def choose(which: Literal["any", "podman", "docker"]) -> Engine:
         wanted = "podman or docker" if which == "any" else which
         raise Inconclusive(f"no container engine answers: {wanted} is needed for a compose environment")
     return found[0]
-
-
-def _ask(argv: list[str], deadline: float, cwd: Path | None) -> Answer:
-    with tempfile.TemporaryDirectory(prefix="vallum-") as name:
-        folder = Path(name)
-        done = run(argv, cwd=cwd or folder, deadline=deadline, stdout=folder / "out", stderr=folder / "err")
-        return Answer(done.exit_code, done.output(16 << 20).decode("utf-8", "replace"), done.tail(4000))

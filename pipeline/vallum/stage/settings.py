@@ -27,6 +27,10 @@ def check(environment: Environment, root: Path) -> None:
         from vallum.stage import composefile
 
         composefile.check(environment, root)
+    elif environment.kind == "kubernetes":
+        from vallum.stage import manifests
+
+        manifests.check(environment, root)
     secrets.check(environment.secrets, root)
     login.check(environment, names)
 

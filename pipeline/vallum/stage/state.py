@@ -6,6 +6,7 @@ system, and a file that does not fit the types is ignored: the label of the proc
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -45,7 +46,8 @@ class Staged(Process, frozen=True):
 class State(msgspec.Struct, frozen=True):
     """The file. `owner` is the run or the supervisor; `detached` says that it is the supervisor of `vallum -s stage`.
 
-    `images` names what runs where that is an image: the digest of its configuration, or what a cluster says.
+    `images` names what runs where that is an image: the digest of its configuration, or what a cluster says. `where` is the
+    kubectl context of the cluster.
     """
 
     run: str = ""
@@ -53,6 +55,7 @@ class State(msgspec.Struct, frozen=True):
     detached: bool = False
     services: dict[str, Staged] = {}
     images: dict[str, str] = {}
+    where: str = ""
 
 
 def folder(root: Path, kind: str) -> Path:
@@ -60,6 +63,11 @@ def folder(root: Path, kind: str) -> Path:
     path = artifacts.folder(root.resolve()) / "stage" / kind
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def label_of(folder: Path) -> str:
+    """What marks everything outside this machine's processes that a stage folder's deployments make."""
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def read(folder: Path) -> State:
@@ -71,10 +79,16 @@ def read(folder: Path) -> State:
     return state if all(NAME.fullmatch(name) for name in state.services) else State()
 
 
-def write(folder: Path, run_id: str, services: dict[str, Staged], images: Mapping[str, str] | None = None) -> None:
+def write(
+    folder: Path,
+    run_id: str,
+    services: dict[str, Staged],
+    images: Mapping[str, str] | None = None,
+    where: str = "",
+) -> None:
     """Write the file, for the user's eyes only."""
     owner = Process(os.getpid(), leftovers.started(os.getpid()))
-    state = State(run_id, owner, os.environ.get("VALLUM_DETACHED") == "1", services, dict(images or {}))
+    state = State(run_id, owner, os.environ.get("VALLUM_DETACHED") == "1", services, dict(images or {}), where)
     artifacts.write(folder / FILE, msgspec.json.format(msgspec.json.encode(state)))
     (folder / FILE).chmod(0o600)
 
