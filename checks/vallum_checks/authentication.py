@@ -36,7 +36,7 @@ def _applies(target: Target, config: Config) -> Planned | Skipped:
     if isinstance(said, Skipped) or config.environment is None:
         return said
     options(config)
-    if config.environment.login is None:
+    if config.environment.login is None or config.environment.login.kind == "none":
         return Skipped("no [environment.login] is configured: without a login nothing can be proved about one")
     return said
 

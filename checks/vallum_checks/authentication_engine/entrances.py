@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vallum.config import Config
 from vallum.errors import Inconclusive
-from vallum.finding import Finding, Location
-from vallum.finding import Operation as Place
-from vallum_checks._api import ApiRule, finding
+from vallum.finding import Finding
+from vallum_checks._api import finding
+from vallum_checks._logins import Door, at_login
+from vallum_checks._logins import door as door_of
 from vallum_checks.authentication_engine import logins
 from vallum_checks.authentication_engine.rules import RULES
 
@@ -43,44 +43,31 @@ class Entrances:
 
     def run(self) -> None:
         """First a few at the logins that are only declared, then the rest at the configured one."""
-        environment = self._ctx.config.environment
-        if environment is None or environment.login is None:
-            return
-        login = environment.login
-        values = {f"secret.{name}": value for name, value in self._deployment.secrets.items()}
-        name, password = logins.seeded(environment, values)
-        label = f"{login.service} {login.method} {login.path}"
-        if not name or not logins.configured(environment, values, "somebody", "something"):
-            self.notes.append(f"{label} takes no user name and password in JSON: no wrong password was tried")
-            return
-        self._declared(name, label)
-
-        def send(username: str, given: str) -> Answer:
-            return self._caller.raw(
-                login.method,
-                self._deployment.urls[login.service] + login.path,
-                {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": "vallum"},
-                logins.configured(environment, values, username, given),
+        door = door_of(self._deployment, self._ctx.config, self._caller)
+        if door is None:
+            self.notes.append(
+                "the configured login takes no name and password in JSON or by HTTP Basic: it was not tried"
             )
-
-        self.expected.append(label)
-        tried = logins.attempt(send, name, self._left // 2)
+            return
+        self._declared(door)
+        self.expected.append(door.label)
+        tried = logins.attempt(door.send, door.name, self._left // 2)
         if why := _unusable(tried):
-            self.missed[label] = why
+            self.missed[door.label] = why
         elif tried.made_up[0].ok:
-            self.missed[label] = f"it answers {tried.made_up[0].status} to an unknown user with a wrong password"
+            self.missed[door.label] = f"it answers {tried.made_up[0].status} to an unknown user with a wrong password"
         else:
-            self._limit(label, tried, send, password)
+            self._limit(door, tried)
             self._tells(tried, None)
 
-    def _declared(self, name: str, configured: str) -> None:
+    def _declared(self, door: Door) -> None:
         """What the definitions declare beside the configured login: logins, and what helps who has lost the password."""
         budget = {True: MOST_OTHERS, False: MOST_OTHERS}
         for surface in self._surfaces:
             for operation in surface.definition.operations:
                 label = f"{surface.service} {operation.method} {surface.definition.prefix}{operation.template}"
                 recovery = bool(logins.RECOVERY.search(operation.template))
-                if label == configured or operation.method not in {"POST", "PUT"} or operation.secured:
+                if label == door.label or operation.method not in {"POST", "PUT"} or operation.secured:
                     continue
                 send = self._sender(surface, operation) if operation.login or recovery else None
                 if send is None:
@@ -91,7 +78,7 @@ class Entrances:
                 budget[operation.login] -= 1
                 self._left -= 2 * OTHERS if operation.login else 0
                 self.expected.append(label)
-                tried = logins.attempt(send, name, OTHERS)
+                tried = logins.attempt(send, door.name, OTHERS)
                 if why := _unusable(tried):
                     self.missed[label] = why
                 else:
@@ -115,8 +102,9 @@ class Entrances:
 
         return send
 
-    def _limit(self, label: str, tried: logins.Tried, send: Callable[[str, str], Answer], password: str) -> None:
+    def _limit(self, door: Door, tried: logins.Tried) -> None:
         """Whether somebody who guesses is stopped: by an answer, by a delay, or by a lock that does not show."""
+        label = door.label
         stranger, known = (logins.limited_at(answers, name) for answers, name in tried.named())
         if known or stranger:
             self.notes.append(
@@ -125,7 +113,7 @@ class Entrances:
             if bool(known) != bool(stranger):
                 self.notes.append(f"{label} stops guesses only for names that {'exist' if known else 'do not exist'}")
             return
-        right = send(tried.names[1], password)
+        right = door.send(door.name, door.password)
         if not right.ok:
             self.notes.append(
                 f"{label} locks users without saying so: the right password gets {right.status} afterwards"
@@ -155,38 +143,6 @@ class Entrances:
         else:
             found = finding(RULES[rule], *place, message, answer, parameter)
         self.findings.append(found)
-
-
-def at_login(
-    rule: ApiRule,
-    config: Config,
-    surfaces: list[Surface],
-    message: str,
-    answer: Answer | None = None,
-    parameter: str = "",
-) -> Finding:
-    """A finding on the configured login: at its line in the definition, or in the configuration where none declares it."""
-    login = config.environment.login if config.environment is not None else None
-    if login is None:
-        raise Inconclusive("no login is configured")
-    for surface in surfaces:
-        for operation in surface.definition.operations:
-            path = surface.definition.prefix + operation.template
-            if (surface.service, operation.method, path) == (login.service, login.method, login.path):
-                return finding(rule, surface, operation, message, answer, parameter)
-    return Finding(
-        rule=rule.id,
-        severity=rule.severity,
-        message=message,
-        location=Location("vallum.toml"),
-        service=login.service,
-        cwe=rule.cwe,
-        owasp=rule.owasp,
-        confidence="high",
-        fix=rule.help,
-        operation=Place(login.method, login.path, parameter),
-        exchange=answer.exchange if answer is not None else None,
-    )
 
 
 def _unusable(tried: logins.Tried) -> str:

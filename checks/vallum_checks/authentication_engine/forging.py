@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from vallum.errors import Inconclusive
 from vallum.finding import Finding
 from vallum_checks._api import finding
+from vallum_checks._logins import at_login
 from vallum_checks.authentication_engine import guessable, public_keys, tokens
-from vallum_checks.authentication_engine.entrances import at_login
 from vallum_checks.authentication_engine.rules import RULES
 
 if TYPE_CHECKING:
@@ -314,8 +314,13 @@ class Forging:
 
 
 def _token(user: User) -> str:
-    """The token of a user's login, as it stands in the header."""
-    for value in user.session.header().values():
+    """What makes a user's requests logged-in ones, as it stands in the header: a JWT, a token, or the longest cookie."""
+    headers = user.session.header()
+    for value in headers.values():
         if match := _FIND_JWT.search(value):
             return match[0]
-    return user.session.token
+    if user.session.token:
+        return user.session.token
+    if cookies := headers.get("Cookie", ""):
+        return max((cookie.partition("=")[2] for cookie in cookies.split("; ")), key=len)
+    return max((value.rpartition(" ")[2] for value in headers.values()), key=len)

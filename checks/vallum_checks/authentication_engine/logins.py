@@ -10,13 +10,14 @@ import json
 import re
 import secrets
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from vallum_checks._logins import PASSWORD, USERNAME, stranger
+
 if TYPE_CHECKING:
-    from vallum.environments import Environment
     from vallum.stage.calls import Answer
 
 LIMITED = (429, 423, 403)
@@ -27,10 +28,6 @@ PAIRS = 8
 """Pairs below which time says nothing."""
 APART = 0.025
 """Seconds between the medians that count: bcrypt at cost 10 and scrypt at 2^14 take 40 to 100 ms, a query on an index below 2."""
-USERNAME = re.compile(
-    r"^(user|user_?name|login|login_?name|e?-?mail|email_?address|account|identifier|handle)$", re.IGNORECASE
-)
-PASSWORD = re.compile(r"^(password|passwd|pwd|pass|secret|pin)$", re.IGNORECASE)
 RECOVERY = re.compile(r"(reset|forgot|recover|remind)", re.IGNORECASE)
 """Paths of operations that take the name of a user who has lost the password."""
 _CHANGING = re.compile(
@@ -67,43 +64,6 @@ class Tried:
         return (self.made_up, self.names[0]), (self.seeded, self.names[1])
 
 
-def seeded(environment: Environment, values: Mapping[str, str]) -> tuple[str, str]:
-    """Name and password of the seeded user who is tried: the last ordinary one, because the first attacks. Empty: none."""
-    from vallum.stage.settings import fill
-
-    users = environment.users
-    ordinary = [name for name, user in users.items() if user.role != "admin"] or list(users)
-    if ordinary:
-        user = users[ordinary[-1]]
-        where = f"environment.users.{ordinary[-1]}"
-        return fill(user.username, where, values), fill(user.password, where, values)
-    login = environment.login
-    if login is None:
-        return "", ""
-    body = {name: fill(text, f"environment.login.json.{name}", values) for name, text in login.json.items()}
-    found = {kind: next((body[name] for name in body if kind.match(name)), "") for kind in (USERNAME, PASSWORD)}
-    return found[USERNAME], found[PASSWORD]
-
-
-def configured(environment: Environment, values: Mapping[str, str], username: str, password: str) -> bytes:
-    """The body of the configured login with another user; empty where it has no place for a name and a password."""
-    from vallum.stage.settings import fill
-
-    login = environment.login
-    fields = dict(login.json) if login is not None else {}
-    given = {**values, "username": username, "password": password}
-    places = {"{username}": USERNAME, "{password}": PASSWORD}
-    for placeholder, pattern in places.items():
-        if not any(placeholder in text for text in fields.values()):
-            name = next((name for name in fields if pattern.match(name)), None)
-            if name is None:
-                return b""
-            fields[name] = placeholder
-    return json.dumps(
-        {name: fill(text, f"environment.login.json.{name}", given) for name, text in fields.items()}
-    ).encode()
-
-
 def filled(body: bytes, kind: str, username: str, password: str) -> bytes | None:
     """An example body with another user and password in it. None where it has no field for a user's name."""
     fields: dict[str, Any]
@@ -137,12 +97,6 @@ def attempt(send: Callable[[str, str], Answer], name: str, pairs: int) -> Tried:
         if all(limited_at(answers, username) for username, answers in turns):
             break
     return tried
-
-
-def stranger(name: str) -> str:
-    """A name that nobody has, of the same length where that is long enough, and an address where the other is one."""
-    local, at, domain = name.partition("@")
-    return f"v{secrets.token_hex(16)}"[: max(8, len(local))] + at + domain
 
 
 def limited_at(answers: Sequence[Answer], name: str) -> int:
