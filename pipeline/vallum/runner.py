@@ -31,6 +31,20 @@ MAX_SNIPPET = 240
 """Characters of a code excerpt that are kept."""
 MAX_RECORD = 16 << 20
 """Bytes of a record.json that are read."""
+MAX_RAW = 64 << 20
+"""Bytes of a raw output that is kept."""
+KEEP_SECRETS = (
+    ".env",
+    ".npmrc",
+    ".yarnrc",
+    ".pypirc",
+    "pip.conf",
+    "requirements",
+    "package-lock.json",
+    "Pipfile",
+    "uv.lock",
+)
+"""Beginnings of the names of files that may hold secrets for tools: package indexes are often named with a password."""
 MAX_NOTES = 10_000
 MAX_OPERATIONS = 50_000
 MAX_MISSED = 1_000
@@ -149,6 +163,8 @@ def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
         artifacts.write(ctx.folder / "log.txt", masker.text("\n".join(ctx.log)).encode("utf-8", "replace"))
     if check.stage is Stage.SOURCE:
         shutil.rmtree(ctx.raw, ignore_errors=True)  # what tools say of source quotes it, secrets and all
+    elif check.stage is not Stage.STAGED:
+        _sweep(ctx.raw, masker)
     record = Record(
         run=run_id,
         check=check.id,
@@ -158,6 +174,20 @@ def _store(check: Check, ctx: Context, run_id: str, outcome: Outcome, started: s
     )
     artifacts.write(ctx.folder / "record.json", msgspec.json.format(msgspec.json.encode(record)))
     return outcome
+
+
+def _sweep(raw: Path, masker: Masker) -> None:
+    """Mask what tools left there (addresses of package indexes with a password in them); what is too large to be read, goes."""
+    for path in sorted(raw.rglob("*")):
+        if path.is_symlink() or not path.is_file():
+            continue
+        if path.stat().st_size > MAX_RAW:
+            path.unlink()
+            continue
+        before = path.read_bytes().decode("utf-8", "surrogateescape")
+        after = masker.text(before)
+        if after != before:
+            artifacts.write(path, after.encode("utf-8", "surrogateescape"), durable=False)
 
 
 def read(root: Path, check: str, unit: str, run_id: str, limit: int = artifacts.MAX_READ) -> Outcome:
@@ -243,10 +273,11 @@ def _without_findings(outcome: Outcome) -> Outcome:
 
 
 def _masker(check: Check, ctx: Context, outcome: Outcome) -> Masker:
-    """For checks of the source: knows the secrets of the files that their findings quote, and of environment files."""
-    if check.stage is not Stage.SOURCE or isinstance(outcome, NotApplicable):
+    """Knows the secrets of the files that findings quote, and of those in which tools and people keep some. A deployment's are
+    known to its own redactor."""
+    if check.stage is Stage.STAGED or isinstance(outcome, NotApplicable):
         return Masker(())
-    paths = {path for path in ctx.target.files if Path(path).name.startswith(".env")}
+    paths = {path for path in ctx.target.files if Path(path).name.startswith(KEEP_SECRETS)}
     if outcome.run is not None:
         paths |= {finding.location.path for finding in outcome.run.findings if finding.location is not None}
     return Masker(_text(ctx.target, path) or "" for path in sorted(paths))
@@ -285,7 +316,7 @@ def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...], masker:
         finding = msgspec.structs.replace(  # noqa: PLW2901 - the same finding, made whole
             finding, location=location, service=service, checks=finding.checks or (check.id,)
         )
-        if check.stage is Stage.SOURCE:
+        if check.stage is not Stage.STAGED:
             secret = not fingerprint.SECRET_CWES.isdisjoint(finding.cwe)
             finding = masker.finding(finding, secret=secret)  # noqa: PLW2901
         completed.append(fingerprint.mask(finding))

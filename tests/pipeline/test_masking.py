@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from pathlib import Path
 
 import pytest
 
+from vallum import runner
+from vallum.check import Check, Planned, Stage
+from vallum.config import Config
 from vallum.finding import Finding, Location
 from vallum.masking import Masker, values
+from vallum.outcome import Completed, Coverage, Run, Tool
 from vallum.severity import Severity
+from vallum.target import discover
 
 DICE = random.Random(4)
 
@@ -111,6 +117,64 @@ def test_no_static_check_shows_a_secret(make_tree, vallum):
     assert leaks(root) == []
     for name, secret in SECRETS.items():
         assert secret not in done.stdout + done.stderr, name
+
+
+@pytest.mark.slow
+def test_no_dependency_check_shows_a_secret(make_tree, vallum):
+    index = f"https://ci:{SECRETS['database']}@packages.example"
+    lock = {
+        "name": "a",
+        "lockfileVersion": 3,
+        "packages": {
+            "": {"dependencies": {"lodash": "4.17.20"}},
+            "node_modules/lodash": {"version": "4.17.20", "resolved": f"{index}/lodash-4.17.20.tgz"},
+        },
+    }
+    advisory = {
+        "id": "GHSA-1",
+        "modified": "2026-01-01T00:00:00Z",
+        "affected": [{"package": {"ecosystem": "npm", "name": "lodash"}, "versions": ["4.17.20"]}],
+    }
+    files = {
+        "web/package-lock.json": json.dumps(lock),
+        "web/.npmrc": f"//packages.example/:_authToken={SECRETS['github']}\n",
+        "api/requirements.txt": f"--extra-index-url {index}/simple\nflask==2.0.1\n",
+        "advisories/GHSA-1.json": json.dumps(advisory),
+        "vallum.toml": '[advisories]\nsource = "advisories"\nmax-age-days = 36500\n',
+    }
+    root = make_tree(files)
+    done = vallum("-C", str(root), "-t", "dependencies")
+    said = json.loads((root / ".vallum" / "verdict.json").read_bytes())
+    assert "GHSA-1" in str(said["findings"])
+    assert {check["check"] for check in said["checks"]} == {"packages", "pip-audit"}
+    assert leaks(root) == []
+    for name, secret in SECRETS.items():
+        assert secret not in done.stdout + done.stderr, name
+
+
+@pytest.mark.parametrize("stage", [Stage.SOURCE, Stage.DEPENDENCIES, Stage.IMAGES])
+def test_what_a_tool_left_is_masked_or_gone(make_tree, stage):
+    root = make_tree({".npmrc": f"//packages.example/:_authToken={SECRETS['github']}\n", ".env": FILES[".env"]})
+    address = f"https://ci:{SECRETS['password']}@packages.example/a"
+
+    def body(ctx):
+        (ctx.raw / "deep").mkdir()
+        said = f"asked {address} with {SECRETS['slack']}\nand {SECRETS['database']}\n"
+        (ctx.raw / "deep" / "out.txt").write_bytes(said.encode() + b"\xff\x00")
+        ctx.log.append(said)
+        finding = Finding(rule="r", severity=Severity.LOW, message=said, fix=said)
+        return Completed(
+            Run(tool=Tool("t", "1"), coverage=(Coverage("files", 1, 1),), findings=(finding,), notes=(said,))
+        )
+
+    check = Check("a", stage, "a check", lambda _t, _c: Planned(), body)
+    runner.run_unit(check, discover(root, Config()), Config(), "r")
+    raw = root / ".vallum" / "outcomes" / "a" / "_" / "raw" / "deep" / "out.txt"
+    assert raw.exists() is (stage is not Stage.SOURCE)
+    if raw.exists():
+        assert raw.read_bytes().startswith("asked https://ci:…".encode())
+        assert raw.read_bytes().endswith(b"\xff\x00")
+    assert leaks(root) == []
 
 
 @pytest.mark.parametrize(
