@@ -21,11 +21,10 @@ from vallum.config import Config
 from vallum.environments import Environment, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import start
-from vallum.stage import leftovers, readiness, settings, sockets, state
+from vallum.stage import leftovers, readiness, seed, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
-from vallum.stage.login import log_in_all
 from vallum.stage.redact import Redactor
 from vallum.stage.secrets import resolve
 from vallum.stage.signals import interrupting, uninterrupted
@@ -130,8 +129,17 @@ class _Running:
                 self._await(name)
 
     def deployment(self) -> Deployment:
-        """Log in, where configured, and say what is up."""
-        users = log_in_all(self._environment, self._urls, self._secrets, self._redactor, self._logs.held)
+        """Seed, log in, where configured, and say what is up."""
+        users = seed.populate(
+            self._environment,
+            self._root,
+            self._folder,
+            self._urls,
+            self._secrets,
+            self._redactor,
+            alive=self.check,
+            quiet=self._logs.held,
+        )
         self._logs.release()
         return Deployment(
             kind="process",

@@ -67,6 +67,12 @@ class Scope:
         except ValueError:
             return False
 
+    def with_also(self, origins: Iterable[str]) -> Scope:
+        """Another scope with more origins, for what a login needs besides the services; it counts for itself."""
+        also = Scope(origins, pinned=self._pinned, trust=self._trust)
+        also._origins |= self._origins
+        return also
+
     def admit(self, origin: Origin) -> str:
         """The name of the service at `origin`, once its turn has come. Raises OutOfScope, and counts it."""
         service = self._origins.get(origin)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
-from vallum.stage import readiness, secrets
+from vallum.stage import readiness, secrets, seed
 from vallum.stage.login import settings as login
 from vallum.stage.placeholders import NAME, PATH, PLACEHOLDER, fill
 
@@ -33,6 +33,7 @@ def check(environment: Environment, root: Path) -> None:
         manifests.check(environment, root)
     secrets.check(environment.secrets, root)
     login.check(environment, names)
+    seed.check(environment, names)
 
 
 def _secret_names(environment: Environment) -> dict[str, str]:

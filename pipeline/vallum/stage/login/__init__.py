@@ -38,10 +38,12 @@ def log_in_all(
     secrets: Mapping[str, str],
     redactor: Redactor,
     quiet: Quiet = nullcontext,
+    scope: Scope | None = None,
 ) -> dict[str, User]:
     """Log in each of `environment.users`, or the one login that names none. Empty where no login is configured.
 
-    `quiet` is for later renewals: during it no log may be written, because a token that is in it is not known yet.
+    `quiet` is for later renewals: during it no log may be written, because a token that is in it is not known yet. `scope` is
+    what may be asked, where that is more than the services' addresses.
     """
     login = environment.login
     if login is None or login.kind == "none":
@@ -49,12 +51,12 @@ def log_in_all(
     values = {f"secret.{name}": value for name, value in secrets.items()}
     values |= {f"url.{name}": value for name, value in urls.items()}
     if not environment.users:
-        session = log_in(login, urls, values, redactor, (KEY, login.username, login.password, login.totp), quiet)
+        session = log_in(login, urls, values, redactor, (KEY, login.username, login.password, login.totp), quiet, scope)
         return {"": User("", "user", session)}
     users = {}
     for name, user in environment.users.items():
         who = (f"environment.users.{name}", user.username, user.password, user.totp or login.totp)
-        users[name] = User(name, user.role, log_in(login, urls, values, redactor, who, quiet))
+        users[name] = User(name, user.role, log_in(login, urls, values, redactor, who, quiet, scope))
     return users
 
 
@@ -65,6 +67,7 @@ def log_in(
     redactor: Redactor,
     who: tuple[str, str, str, str],
     quiet: Quiet = nullcontext,
+    scope: Scope | None = None,
 ) -> Session:
     """Log one user in as configured, and prove it. `who` is the table's key, name, password and second factor, unfilled.
 
@@ -83,4 +86,4 @@ def log_in(
         totp = parse(secret, f"{key}.totp")
         redactor.add(base64.b32encode(totp.key).decode().rstrip("="))
     account = Account(login, urls, redactor, known, totp)
-    return Session(account, KINDS[login.kind], Scope([*urls.values(), *login.allow]), quiet)
+    return Session(account, KINDS[login.kind], (scope or Scope(urls)).with_also(login.allow), quiet)
