@@ -29,14 +29,17 @@ password = "{secret.alice}"
 """
 
 
+NODE = 'runtime = "node"\ncommand = ["node", "service.mjs", "{port}"]'
+PYTHON = 'runtime = "python"\ncommand = ["{python}", "service.py", "{port}"]'
+
+
 def staged(root: Path, service: str, login: str, users: str = ALICE, **env: str) -> tuple[Target, Config]:
     """The service of tests/stage/data/SERVICE as `a`, with `login` as its [environment.login]."""
     shutil.copytree(DATA / service, root / "a")
     variables = {"PASSWORD": "{secret.alice}", "KEY": "{secret.key}", "SECRET": "{secret.key}", **env}
     table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in variables.items())
     (root / "vallum.toml").write_text(
-        f'{SECRETS}[environment.services.a]\ndirectory = "a"\nruntime = "python"\n'
-        f'command = ["{{python}}", "service.py", "{{port}}"]\nready = {{ path = "/ready", seconds = 60 }}\n'
+        f'{SECRETS}[environment.services.a]\ndirectory = "a"\n{NODE if service == "certified" else PYTHON}\nready = {{ path = "/ready", seconds = 60 }}\n'
         f'env = {{ {table} }}\n[environment.login]\nservice = "a"\nprobe = "/me"\n{login}\n{users}'
     )
     config = configuration.load(root)

@@ -47,3 +47,10 @@ def test_nested_and_broken_pages() -> None:
     assert [name for name, _ in outer.fields] == ["a", "b"]
     assert [name for name, _ in second.fields] == ["d"]
     assert forms("<form><input name=a><select name=s><option>x")[0].fields == [("a", "")]
+
+
+def test_whether_a_form_asks_for_anything() -> None:
+    for html in ("<form><input type=hidden name=a><button>x</button>", "<form><input type=submit name=x value=y>"):
+        assert not forms(html)[0].visible
+    for html in ("<input>", "<input type=checkbox name=a>", "<select name=s></select>", "<textarea name=t></textarea>"):
+        assert forms(f"<form>{html}</form>")[0].visible

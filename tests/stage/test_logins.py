@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -299,6 +300,30 @@ def test_an_identity_provider_that_refuses(
 ) -> None:
     with pytest.raises(Inconclusive, match=reason):
         log_in(tmp_path / "t", provider, OIDC.replace(', code = "{totp}"', "").replace(old, new))
+
+
+@pytest.mark.slow
+def test_a_certified_provider_with_the_pages_that_it_comes_with(tmp_path: Path) -> None:
+    """The npm package oidc-provider, certified by the OpenID Foundation: its login, its consent, its tokens, not ours."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no Node.js")
+    login = OIDC.replace(
+        'username = "{username}", password = "{password}", code = "{totp}", consent = "yes"',
+        'login = "{username}", password = "{password}"',
+    )
+    login = login.replace('"openid profile"', '"openid offline_access"')
+    target, config = staged(tmp_path / "t", "certified", login)
+    with stage.deploy(target, config, "r") as deployment:
+        session = deployment.session
+        assert session is not None
+        held = {session.token}
+        deployment.liveness()
+        session.renew()
+        held.add(session.token)
+        deployment.liveness()
+        assert len(held) == 2
+        held |= {deployment.secrets["key"], deployment.secrets["alice"]}
+    assert leaks(artifacts.folder(tmp_path / "t"), held) == []
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,23 @@ from vallum.errors import Inconclusive
 from vallum.stage.login.conversation import Conversation, Page
 from vallum.stage.login.kind import KEY, Account
 
+PAGES = 10
+"""Pages with a form that a login may lead over."""
 _UNSENT = {"reset", "button", "file", "image"}
 """Types of input that are not sent, or that a script or a click would have to fill."""
 
 
 @dataclass
 class Form:
-    """A form: where and how it is sent, its fields with what is in them, and its submit buttons."""
+    """A form: where and how it is sent, its fields with what is in them, and its submit buttons. `visible`: it asks for
+    something that a person would fill."""
 
     action: str = ""
     method: str = "GET"
     encoding: str = ""
     fields: list[tuple[str, str]] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)
+    visible: bool = False
     buttons: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -79,9 +83,11 @@ class _Forms(HTMLParser):
             name, options = self._select
             chosen = [value for value, selected in options if selected] or [value for value, _ in options[:1]]
             form.fields += [(name, value) for value in chosen]
+            form.visible = True
             self._select = None
         elif tag == "textarea" and form is not None and self._textarea is not None:
             form.fields.append((self._textarea[0], "".join(self._textarea[1])))
+            form.visible = True
             self._textarea = None
 
     @staticmethod
@@ -89,13 +95,22 @@ class _Forms(HTMLParser):
         name, kind = given.get("name", ""), given.get("type", "text").lower()
         if kind == "submit":
             form.buttons.append((name, given.get("value", "")))
-        elif not name or kind in _UNSENT:
+        elif kind in _UNSENT:
+            return
+        elif kind != "hidden" and not name:
+            form.visible = True
+        elif not name:
             return
         elif kind not in {"checkbox", "radio"}:
             form.fields.append((name, given.get("value", "")))
             if kind == "hidden":
                 form.hidden.add(name)
-        elif "checked" in present:
+            else:
+                form.visible = True
+            return
+        else:
+            form.visible = True
+        if "checked" in present:
             form.fields.append((name, given.get("value", "on")))
 
 
@@ -110,28 +125,44 @@ def read(page: Page) -> list[Form]:
     return parser.forms
 
 
-def log_in_by(
-    account: Account, talk: Conversation, page: Page, caught: Callable[[str], bool] = lambda _: False
-) -> Page:
+def log_in_by(account: Account, talk: Conversation, page: Page, caught: Callable[[str], bool] | None = None) -> Page:
     """Fill `environment.login.form` into the forms that ask for it, one page after the other, and follow where they lead.
 
     A page may ask for some of the fields only: the name first, the password next, a one-time code then, a consent last.
-    Hidden fields go along as they are. Ends when all fields were sent, or a redirect is one that `caught` accepts. Raises
-    Inconclusive for a page that asks for none of what is left.
+    Hidden fields go along as they are. Ends when all fields were sent. With `caught` it ends where a redirect is one that
+    it accepts, and on the way there a page that asks for nothing but a click (a consent, a form that a script would send)
+    gets it. Raises Inconclusive for a page that asks for none of what is left.
     """
     left = dict(account.login.form)
-    while left and not (page.location and caught(page.location)):
-        if not page.ok:
+    for _ in range(PAGES):
+        if caught is not None and page.location and caught(page.location):
+            break
+        if not page.ok and (left or caught):
             raise account.refused(page)
-        form = _asking(account, page, left)
+        click = _click(page) if caught is not None and not (left and _asks(page, left)) else None
+        if click is None and not left:
+            break
+        form = click or _asking(account, page, left)
         asked = {name: text for name, text in left.items() if name in form.names}
         for name, value in form.fields:
             if name in form.hidden:
                 account.learn_captured(value)
         filled = form.filled(account.fill_all(asked, f"{KEY}.form"))
-        page = talk.follow(_send(talk, form, filled, page), caught)
+        page = talk.follow(_send(talk, form, filled, page), caught or (lambda _: False))
         left = {name: text for name, text in left.items() if name not in asked}
     return page
+
+
+def _asks(page: Page, left: dict[str, str]) -> bool:
+    return any(form.names & left.keys() for form in read(page))
+
+
+def _click(page: Page) -> Form | None:
+    """The only form of a page, where it asks for nothing and has one button at most."""
+    forms = read(page)
+    if len(forms) == 1 and not forms[0].visible and len(forms[0].buttons) <= 1:
+        return forms[0]
+    return None
 
 
 def _asking(account: Account, page: Page, left: dict[str, str]) -> Form:

@@ -45,9 +45,7 @@ def _log_in(account: Account, talk: Conversation) -> Credentials:
     def caught(location: str) -> bool:
         return _is(location, redirect)
 
-    page = talk.follow(page, caught)
-    if not (page.location and caught(page.location)):
-        page = forms.log_in_by(account, talk, page, caught)
+    page = forms.log_in_by(account, talk, talk.follow(page, caught), caught)
     if not (page.location and caught(page.location)):
         raise account.refused(page, f"answers {page.status}, and does not lead to the redirect URI")
     code = _code(account, page.location, state, found["issuer"])
