@@ -225,7 +225,7 @@ def _under(path: Path, text: str, table: dict[str, Any], settings: Organisation)
         raise _explain(shown, data.decode("utf-8"), str(error)) from None
 
     def refuse(key: str, why: str) -> UserError:
-        line = _line(text, key.split(".")[1])
+        line = _line(text, next(iter(key.split(".")[1:2]), key))
         allow = ", ".join(theirs.get("organisation", {}).get("allow", ())) or "nothing"
         return UserError(
             f"{path.name}{f':{line}' if line else ''}: `{key}` is looser than {name} lets it: {why}",

@@ -83,6 +83,9 @@ def combine(own: Table, theirs: Table, refuse: Callable[[str, str], UserError]) 
         given = checks.setdefault(name, {}).get("require", wanted)
         check(f"checks.{name}.require", "" if _rank(given) >= _rank(wanted) else f"{given!r}, they say {wanted!r}")
         checks[name]["require"] = given
+    narrowed = {"exclude": own, **{f"checks.{name}.exclude": each for name, each in own.get("checks", {}).items()}}
+    for key, table in narrowed.items():
+        check(key, f"{', '.join(table['exclude'])} would not be looked at" if table.get("exclude") else "")
     return {**own, "policy": policy, "checks": checks}
 
 

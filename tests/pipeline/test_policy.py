@@ -368,7 +368,7 @@ high = 30
 [checks.bandit]
 require = "required"
 [organisation]
-allow = ["policy.sla"]
+allow = ["policy.sla", "checks.bandit.exclude"]
 """
 
 
@@ -395,6 +395,7 @@ def test_theirs_holds_where_the_repository_says_nothing(tmp_path):
         'policy.stages.staged.block = ["critical", "high", "medium", "low"]',
         'checks.semgrep.require = "optional"',
         'policy.tiers.critical.block = ["low"]',
+        'checks.bandit.exclude = ["fixtures/**"]',
     ],
 )
 def test_the_repository_may_tighten_and_loosen_what_is_allowed(tmp_path, own):
@@ -413,6 +414,8 @@ def test_the_repository_may_tighten_and_loosen_what_is_allowed(tmp_path, own):
         ('policy.quorum = [{ least = 1, of = ["bandit"] }]', "policy.quorum"),
         ('checks.bandit.require = "off"', "checks.bandit.require"),
         ('checks.bandit.require = "optional"', "checks.bandit.require"),
+        ('exclude = ["legacy/**"]', "exclude"),
+        ('checks.semgrep.exclude = ["legacy/**"]', "checks.semgrep.exclude"),
     ],
 )
 def test_the_repository_may_not_loosen_the_rest(tmp_path, own, key):
