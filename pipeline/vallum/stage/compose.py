@@ -23,13 +23,12 @@ from vallum.config import Config
 from vallum.environments import Environment, Ready
 from vallum.errors import Inconclusive, UserError
 from vallum.process import clean_environment, start
-from vallum.stage import composefile, engine, leftovers, readiness, settings, sockets, state
+from vallum.stage import composefile, engine, leftovers, readiness, seed, settings, sockets, state
 from vallum.stage.composeservice import Container
 from vallum.stage.containers import Commands, private_folder
 from vallum.stage.engine import Engine
 from vallum.stage.environment import Deployment
 from vallum.stage.log import Logs
-from vallum.stage.login import log_in_all
 from vallum.stage.redact import Redactor
 from vallum.stage.relay import Relay
 from vallum.stage.secrets import resolve
@@ -143,7 +142,16 @@ class _Running:
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
         urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
-        users = log_in_all(self._environment, urls, self._secrets, self._redactor, self._logs.held)
+        users = seed.populate(
+            self._environment,
+            self._root,
+            self._folder,
+            urls,
+            self._secrets,
+            self._redactor,
+            alive=self.check,
+            quiet=self._logs.held,
+        )
         self._logs.release()
         return Deployment(
             kind=KIND,
