@@ -34,6 +34,13 @@ def state(root: Path) -> str:
     return ", ".join(names) if names else CLEAN
 
 
+def committed(root: Path, path: str) -> bool:
+    """Whether the checked-out commit has anything at or below `path`; false where there is no commit. Raises Inconclusive."""
+    repository = find(root)
+    head = repository.commit("HEAD") if repository is not None else ""
+    return bool(repository is not None and head and repository.entries(head, [path]))
+
+
 def differences(root: Path) -> Iterator[str]:
     """`app.py was changed`, `x.py is new`, … for every file below `root` that is not as committed; ignored files do not count.
 

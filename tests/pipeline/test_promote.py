@@ -167,17 +167,22 @@ def test_a_failed_gate_promotes_nothing(judged, tmp_path, live):
     assert verdict(root)["status"] == "fail"
 
 
-def promoting(root: Path, live: Live, version: str) -> subprocess.Popen[str]:
+def promoting(root: Path, live: Live, version: str, state: str = "watching") -> subprocess.Popen[str]:
     argv = [sys.executable, "-I", str(MAIN), "-C", str(root), "-s", "promote"]
     process = subprocess.Popen(argv, env={**os.environ, **live.env(version)}, stderr=subprocess.PIPE, text=True)
-    until(lambda: (root / ".vallum" / "promotion.json").exists() and journal(root)["state"] == "watching")
+    until(lambda: (root / ".vallum" / "promotion.json").exists() and journal(root)["state"] == state)
     return process
 
 
 def slow_watch(root: Path) -> None:
-    """Let the watch last: settings are part of the commit, so the judged one is moved along."""
+    """Let the watch last."""
     path = root / "vallum.toml"
     path.write_text(path.read_text().replace("watch-seconds = 1\n", "watch-seconds = 300\n"))
+    move_along(root)
+
+
+def move_along(root: Path) -> None:
+    """Commit the settings, and have the verdict be of that commit."""
     git(root, "commit", "-q", "-a", "-m", "two")
     plan = root / ".vallum" / "plan.json"
     made = json.loads(plan.read_text())
@@ -207,6 +212,26 @@ def test_killed_in_the_watch_the_next_call_repairs(root, live):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert answer(live) == (200, "one")
+
+
+def test_killed_before_the_watch_the_next_call_repairs_too(root, live, tmp_path):
+    """The journal lies where the checkout's deletion does not reach it."""
+    (tmp_path / "state").mkdir()
+    path = root / "vallum.toml"
+    path.write_text(path.read_text().replace("[promotion]\n", f'[promotion]\nstate = "{tmp_path}/state"\n'))
+    move_along(root)
+    process = promoting(root, live, "hangs", "promoting")
+    until(lambda: live.version == "hangs")
+    assert not answer(live)[0]
+    process.kill()
+    process.communicate()
+    (root / ".vallum" / "promotion.json").unlink()
+    done = judge(root, "-s", "promote", env=live.env("two"))
+    assert done.returncode == 3, done.stderr
+    assert "it was promoting" in done.stderr
+    assert (answer(live), live.version) == ((200, "one"), "one")
+    assert journal(root)["state"] == "rolled-back"
+    assert (tmp_path / "state" / "promotion.json").read_bytes() == (root / ".vallum" / "promotion.json").read_bytes()
 
 
 def test_cancelled_in_the_watch_it_is_taken_back(root, live):
@@ -385,6 +410,21 @@ def test_what_is_not_proved_is_not_promoted(root, variables, spoil, why):
     assert journal(root)["state"] == "quarantined"
     assert (Path(os.environ["LIVE"]) / "version").read_text() == "one"
     assert not any((root / ".vallum" / "promotion").iterdir()), "something was started"
+
+
+def test_a_journal_that_somebody_committed_is_not_believed(root, variables):
+    git(root, "add", "-f", ".vallum/plan.json")
+    git(root, "commit", "-q", "-m", "mine")
+    with pytest.raises(UserError, match="are committed"):
+        promote.promote(root, ())
+
+
+def test_github_is_told(root, variables, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    _old(root)
+    promote.promote(root, ())
+    out = capsys.readouterr().out
+    assert out.startswith("::error title=vallum%3A quarantined::quarantined: the verdict is "), out
 
 
 def test_mistakes_are_told_before_anything_runs(root, variables, monkeypatch):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, gather, judgement
+from vallum import artifacts, gather, judgement, worktree
 from vallum.errors import Inconclusive, UserError
 from vallum.plan import now
 from vallum.progress import say
@@ -52,6 +52,14 @@ def promote(root: Path, arguments: tuple[str, ...]) -> str:
     if settings is None:
         raise UserError("there is no [promotion] in the configuration", "see docs/promotion.md")
     check(settings, root)
+    try:
+        if worktree.committed(root, artifacts.FOLDER):
+            hint = "take it out of git: a journal of somebody's making would have anything rolled back"
+            raise UserError(
+                f"files in {artifacts.FOLDER}/ are committed, and vallum believes what it wrote there", hint
+            )
+    except Inconclusive as error:
+        return f"quarantined: {error.reason}"
     artifacts.folder(root)
     with artifacts.locked(root / artifacts.FOLDER / "lock", f"another vallum is at work on {root}"):
         book = Book(root, settings.state)
@@ -132,8 +140,8 @@ class _Promotion:
             steps=tuple(job.steps.done),
             watched=(),
         )
-        say(f"promoting {job.commit[:12]} ({settings.kind})")
         try:
+            say(f"promoting {job.commit[:12]} ({settings.kind})")
             why = self._forward(previous)
         except BaseException as error:  # also Ctrl-C, a CI's cancel, and a bug of ours: what was comes back first
             name = "interrupted" if isinstance(error, KeyboardInterrupt) else f"ended by {type(error).__name__}"
