@@ -210,6 +210,8 @@ def log_in(root: Path, at: Deployment, login: str, users: str = ALICE, probe: st
             FORM.replace("/login", "/elsewhere", 1),
             r"leads to http://127\.0\.0\.2:9, outside the deployment.*login\.allow",
         ),
+        (FORM.replace("/login", "/nowhere", 1), "/nowhere leads to what is no URL"),
+        (FORM.replace("/login", "/lost", 1), "/lost leads to what is no URL"),
         (FORM.replace("/login", "/round", 1), "more than 10 redirects"),
         (FORM.replace("/login", "/long", 1), "GET /long answered more than"),
     ],

@@ -134,6 +134,18 @@ def test_a_one_time_code_is_no_part_of_another_number() -> None:
     assert redactor.text("0.482913 1482913 4829130") == "0.482913 1482913 4829130"
 
 
+def test_a_secret_as_other_languages_write_it() -> None:
+    redactor = Redactor()
+    redactor.add("a/b+c\"d'e&f g")
+    for form in (
+        "a/b+c&#34;d&#39;e&amp;f g",
+        "a/b+c&quot;d&#x27;e&amp;f g",
+        "a%2Fb%2Bc%22d%27e%26f+g",
+        "a\\/b+c\"d'e&f g",
+    ):
+        assert ("f g" in redactor.text(form) or "f+g" in redactor.text(form)) is False, form
+
+
 def test_a_struct_with_numbers_and_words_that_look_like_secrets() -> None:
     redactor = Redactor()
     for secret in ("Completed", "coverage", "654321", "medium"):

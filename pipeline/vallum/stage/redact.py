@@ -37,7 +37,12 @@ class Redactor:
         """From now on, replace `secret` as it is, URL-quoted, and as it stands inside JSON and HTML."""
         if len(secret) < SHORTEST:
             return
-        forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], escape(secret)}
+        html = escape(secret)
+        forms = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], html}
+        forms |= {
+            secret.replace("/", "\\/"),
+            html.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+        }  # PHP; Jinja and Go
         with self._lock:
             known = {*self._forms, *(form.encode("utf-8", "replace") for form in forms)}
             self._forms = tuple(sorted(known, key=lambda form: (-len(form), form)))

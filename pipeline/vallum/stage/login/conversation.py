@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urlencode, urljoin, urlsplit
 
 from vallum.errors import Inconclusive
 from vallum.stage.redact import Redactor
@@ -54,7 +54,7 @@ class Page:
         """Where a redirect leads; empty for an answer that is none."""
         if self.status not in {301, 302, 303, 307, 308} or "location" not in self.headers:
             return ""
-        return urljoin(self.url, self.headers["location"])
+        return join(self.url, self.headers["location"])
 
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
@@ -62,6 +62,14 @@ class Page:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
+
+
+def join(base: str, url: str) -> str:
+    """`url` as it stands in an answer from `base`, whole. Raises Inconclusive for what is no URL."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        raise Inconclusive(f"{urlsplit(base).path or '/'} leads to what is no URL") from None
 
 
 class Conversation:
@@ -192,3 +200,5 @@ def learn(redactor: Redactor, value: str) -> None:
     if len(value) < 16 and value.replace("-", "").replace("_", "").isalpha():
         return
     redactor.add(value)
+    if "%" in value:  # services that decode a cookie may tell it so
+        redactor.add(unquote(value))

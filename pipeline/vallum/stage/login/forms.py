@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urldefrag, urlencode, urlsplit, urlunsplit
 
 from vallum.errors import Inconclusive
-from vallum.stage.login.conversation import Conversation, Page
+from vallum.stage.login.conversation import Conversation, Page, join
 from vallum.stage.login.kind import KEY, Account
 
 PAGES = 10
@@ -119,9 +119,9 @@ def read(page: Page) -> list[Form]:
     parser = _Forms()
     parser.feed(page.text)
     parser.close()
-    base = urljoin(page.url, parser.base) if parser.base else page.url
+    base = join(page.url, parser.base) if parser.base else page.url
     for form in parser.forms:
-        form.action = urldefrag(urljoin(base, form.action) if form.action else page.url).url
+        form.action = urldefrag(join(base, form.action) if form.action else page.url).url
     return parser.forms
 
 

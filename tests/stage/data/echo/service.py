@@ -48,6 +48,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.page('<div id="app"></div><script src="/app.js"></script>')
         if path == "/elsewhere":
             return self.answer(302, {}, [], "http://127.0.0.2:9/login")
+        if path == "/nowhere":
+            return self.answer(302, {}, [], "http://[/")
+        if path == "/lost":
+            return self.page('<form action="http://[x/"><input name="user">')
         if path == "/round":
             return self.answer(302, {}, [], "/round")
         if path == "/long":
