@@ -123,7 +123,8 @@ def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:
     for service in deployment.urls:
         deployment.ledger.seen(service, deployment.traffic.asked(service))
     reached = operations.merged([*outcome.run.operations, *deployment.ledger.entries()])
-    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached))
+    notes = (*outcome.run.notes, *deployment.ledger.notes())
+    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached, notes=notes))
 
 
 def _noted(outcome: Outcome, notes: list[str]) -> Outcome:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum.check import Check, Context, Planned, Skipped, Stage
+from vallum.config import FILE as SETTINGS
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
 from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run, Tool
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 8
 """Generated requests for each operation and phase. On the shop (48 operations) 15 find what 8 find; 22 CPU seconds in all."""
+NATIVE = frozenset({"openapi", "graphql"})
+"""The kinds of definitions that schemathesis reads."""
 SEED = 20261122
 """Fixed, with --generation-deterministic: the same code gives the same findings."""
 AT_ONCE = min(2, os.cpu_count() or 1)
@@ -48,8 +51,8 @@ def _applies(target: Target, config: Config) -> Planned | Skipped:
     from vallum.api import formats
 
     _options(config)
-    if not any(formats.find(target, service) for service in config.environment.services.values()):
-        return Skipped("no service of [environment] has an OpenAPI definition")
+    if not any(formats.defined(target, service) for service in config.environment.services.values()):
+        return Skipped("no service of [environment] has an OpenAPI definition, or another that says its operations")
     return said
 
 
@@ -73,7 +76,10 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     from vallum.stage.calls import surfaces
     from vallum_checks import schemathesis_report
 
-    found, bare = surfaces(deployment, ctx.target, ctx.config)
+    everything, bare = surfaces(deployment, ctx.target, ctx.config)
+    found = [surface for surface in everything if surface.definition.kind in NATIVE]
+    if not found:
+        raise Inconclusive("no service's API definition is of a kind that schemathesis reads: OpenAPI, GraphQL")
     env = ctx.tool("schemathesis")
     jobs = {surface.service: _argv(ctx, env.bin("schemathesis"), deployment, surface) for surface in found}
     reasons, codes = _run_all(ctx, deployment, jobs)
@@ -87,6 +93,11 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         if name in codes:
             reasons += _incomplete(name, codes[name], result, logged_in=deployment.session is not None)
     notes = [f"{name} has no API definition: its operations were not tested" for name in bare]
+    notes += [
+        f"{surface.service}: schemathesis reads no {surface.definition.kind} definition: its operations were not tested"
+        for surface in everything
+        if surface not in found
+    ]
     if deployment.session is None:
         notes.append("no [environment.login] is configured: what needs a login was tested only from outside")
     run = Run(
@@ -108,6 +119,9 @@ def _argv(ctx: Context, program: Path, deployment: Deployment, surface: Surface)
     headers = "\n".join(
         f'{json.dumps(key)} = "${{VALLUM_LOGIN_{number}}}"' for number, key in enumerate(deployment.headers())
     )
+    endpoint = surface.definition.operations[0].template
+    # Of a GraphQL schema in a file schemathesis wants the endpoint; one that it asks for itself says where it is.
+    where = ["--url", surface.url + endpoint] if surface.definition.kind == "graphql" else ["--origin", surface.url]
     methods = json.dumps(METHODS)
     name = surface.service
     settings = ctx.scratch / f"{name}.toml"
@@ -116,7 +130,7 @@ def _argv(ctx: Context, program: Path, deployment: Deployment, surface: Surface)
     )
     return [
         *(str(program), "--config-file", str(settings), "run", str(_schema(ctx, surface))),
-        *("--origin", surface.url, "--phases", PHASES, "--max-examples", str(examples)),
+        *(*where, "--phases", PHASES, "--max-examples", str(examples)),
         *("--seed", str(seed), "--generation-deterministic", "--continue-on-failure", "--no-shrink"),
         *("--proxy", deployment.proxy, "--tls-verify", "false"),
         *("--suppress-health-check", "all", "--request-timeout", "10", "--max-redirects", "0", "--no-color"),
@@ -125,11 +139,13 @@ def _argv(ctx: Context, program: Path, deployment: Deployment, surface: Surface)
     ]
 
 
-def _schema(ctx: Context, surface: Surface) -> Path:
+def _schema(ctx: Context, surface: Surface) -> Path | str:
     """The definition's file. One that refers to other files is given whole: schemathesis must read nothing by itself."""
     from vallum.api.references import FILES
 
     definition = surface.definition
+    if definition.kind == "graphql":
+        return definition.path if surface.path != SETTINGS else surface.url + definition.operations[0].template
     if FILES not in definition.document:
         return definition.path
     whole = ctx.scratch / f"{surface.service}.json"

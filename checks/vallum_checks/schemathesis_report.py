@@ -129,6 +129,9 @@ KINDS: dict[str, Kind] = {
             ("MissingHeaders", "ST107", "a required response header is missing"),
             ("MalformedJson", "ST109", "an answer that is not the JSON it says"),
             ("ContentDeserializationError", "ST110", "an answer that cannot be read as its Content-Type"),
+            ("GraphQLSchemaViolation", "ST114", "null in a field that GraphQL's schema declares non-null"),
+            ("UnexpectedGraphQLResponse", "ST115", "an answer that is not GraphQL's JSON object"),
+            ("GraphQLClientError", "ST206", "GraphQL refuses a query that its schema allows"),
             ("DiscriminatorMismatch", "ST111", "an unknown discriminator value"),
             ("RejectedPositiveData", "ST202", "a request that the definition allows is refused"),
             ("AllowHeaderMismatch", "ST205", "Allow lists other methods than the definition"),
@@ -136,7 +139,7 @@ KINDS: dict[str, Kind] = {
         )
     },
 }
-"""Every kind that schemathesis 4 reports on OpenAPI. One that is not here is of unknown severity, which blocks."""
+"""Every kind that schemathesis 4 reports on OpenAPI and GraphQL. One that is not here is of unknown severity, which blocks."""
 
 _DEBUGGER = re.compile(r"EVALEX\s*=\s*true|__debugger__=yes")
 _TRACE = re.compile(

@@ -15,6 +15,7 @@ import msgspec
 
 from vallum.declaration import DeclaredCheck, DeclaredDatabase
 from vallum.environments import (
+    ApiDefinition,
     Compose,
     Elsewhere,
     Environment,
@@ -329,6 +330,7 @@ def _all_keys() -> frozenset[str]:
         Elsewhere,
         Seed,
         SeedRequest,
+        ApiDefinition,
         Login,
         LoginStep,
         Capture,

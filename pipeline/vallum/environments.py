@@ -20,6 +20,17 @@ class Ready(Table, frozen=True, kw_only=True):
     seconds: Annotated[float, msgspec.Meta(gt=0, le=600)] = 30
 
 
+class ApiDefinition(Table, frozen=True, kw_only=True):
+    """What a service's API is, where no `openapi` says it. `file` is relative to the service's folder; its content tells the
+    `kind` where none is named. GraphQL is posted to `endpoint` (/graphql if not set) and asked for its types where there is no
+    file. Of a HAR only requests to `origin` count (that of the first one if not set)."""
+
+    kind: Literal["", "openapi", "graphql", "grpc", "postman", "har"] = ""
+    file: str = ""
+    endpoint: str = ""
+    origin: str = ""
+
+
 class StagedService(Table, frozen=True, kw_only=True):
     """One service. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME} {secret.NAME}. `command`, `runtime`
     and `install` are for `process`; elsewhere the image says what runs, and `port` is what it listens on in its container (else
@@ -35,6 +46,7 @@ class StagedService(Table, frozen=True, kw_only=True):
     ready: Ready = Ready()
     depends_on: tuple[str, ...] = ()
     openapi: str = ""
+    definition: ApiDefinition | None = None
     mtls: bool | None = None
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     forward: str = ""

@@ -344,7 +344,7 @@ def _environment(base: Environment | None, change: Environment | None, root: Pat
             services[name] = one
             continue
         if _keeps_definition(one, services[now], root):
-            services[now] = msgspec.structs.replace(services[now], openapi=one.openapi)
+            services[now] = msgspec.structs.replace(services[now], openapi=one.openapi, definition=one.definition)
         if one.mtls if one.mtls is not None else base.mtls:  # a change cannot take the demand back
             services[now] = msgspec.structs.replace(services[now], mtls=True)
     return msgspec.structs.replace(
@@ -357,8 +357,12 @@ def _environment(base: Environment | None, change: Environment | None, root: Pat
 
 def _keeps_definition(base: StagedService, change: StagedService, root: Path) -> bool:
     """A definition that names no operation leaves nothing to attack: the base's choice holds while its file is there."""
-    names = (base.openapi,) if base.openapi else OPENAPI_NAMES
-    return change.openapi != base.openapi and any((root / base.directory / name).is_file() for name in names)
+    same = (change.openapi, change.definition) == (base.openapi, base.definition)
+    if base.definition is not None and not base.definition.file:
+        return not same
+    named = base.openapi or (base.definition.file if base.definition is not None else "")
+    names = (named,) if named else OPENAPI_NAMES
+    return not same and any((root / base.directory / name).is_file() for name in names)
 
 
 def _folder(path: str) -> str:

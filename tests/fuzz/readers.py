@@ -16,10 +16,12 @@ import msgspec
 
 from vallum import artifacts, baseline, intelligence, plan, runner, waivers
 from vallum.advisories import osv, sbom
+from vallum.api import formats
 from vallum.api import openapi as definition
 from vallum.artifacts import outcome_folder
 from vallum.check import Check, Planned, Stage
 from vallum.config import Config, load
+from vallum.environments import ApiDefinition
 from vallum.errors import Inconclusive, UserError
 from vallum.finding import Exchange, Finding, Location, Operation, Package, Rule, Suppression
 from vallum.outcome import Completed, Coverage, Database, Incomplete, Run, Tool
@@ -196,6 +198,134 @@ API = {
         }
     },
 }
+SWAGGER = {
+    "swagger": "2.0",
+    "basePath": "/v2",
+    "consumes": ["application/json"],
+    "securityDefinitions": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}},
+    "paths": {
+        "/x/{id}": {
+            "parameters": [{"$ref": "#/parameters/Id"}],
+            "put": {
+                "parameters": [{"in": "body", "name": "b", "schema": {"$ref": "#/definitions/X"}}],
+                "responses": {"200": {"description": "", "schema": {"$ref": "#/definitions/X"}}},
+            },
+            "post": {
+                "consumes": ["multipart/form-data"],
+                "parameters": [{"in": "formData", "name": "f", "type": "file"}],
+                "responses": {},
+            },
+        }
+    },
+    "parameters": {"Id": {"in": "path", "name": "id", "type": "array", "items": {"type": "integer"}}},
+    "definitions": {"X": {"type": "object", "properties": {"a": {"$ref": "#/definitions/X"}}}},
+}
+SDL = b"""schema { query: Query mutation: Mutation }
+directive @auth(role: String = "user") on FIELD_DEFINITION
+enum State { OPEN CLOSED }
+union Thing = Order | Other
+type Other implements A & B { name: String! }
+type Order { id: ID! state: State items(first: Int! = 3): [Order!]! thing: Thing }
+input Line { sku: String = "b", next: Line!, more: [Line!]! }
+type Query { \"\"\"all\"\"\" order(id: ID!, states: [State!]): Order @auth(role: "admin") }
+type Mutation { add(line: Line!): Order! }
+"""
+INTROSPECTED = {
+    "data": {
+        "__schema": {
+            "queryType": {"name": "Query"},
+            "mutationType": None,
+            "types": [
+                {
+                    "kind": "OBJECT",
+                    "name": "Query",
+                    "fields": [
+                        {
+                            "name": "order",
+                            "args": [
+                                {
+                                    "name": "id",
+                                    "type": {"kind": "NON_NULL", "ofType": {"kind": "SCALAR", "name": "ID"}},
+                                    "defaultValue": None,
+                                }
+                            ],
+                            "type": {"kind": "LIST", "ofType": {"kind": "OBJECT", "name": "Query"}},
+                        }
+                    ],
+                },
+                {"kind": "ENUM", "name": "State", "enumValues": [{"name": "OPEN"}]},
+            ],
+        }
+    }
+}
+PROTO = b"""syntax = "proto3"; // x
+package shop.v1;
+/* service No { rpc No (A) returns (B); } */
+message A { string rpc = 1; message Inner { int32 id = 1; } }
+service Orders { option (x) = { a: "}" }; rpc Get (A) returns (stream B) { option deprecated = true; } rpc List(A) returns (B); }
+"""
+POSTMAN = {
+    "info": {"name": "shop", "schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"},
+    "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{secret}}"}]},
+    "variable": [{"key": "base", "value": "https://api.example.invalid/v1"}, {"key": "a", "value": "{{a}}"}],
+    "item": [
+        {
+            "name": "orders",
+            "item": [
+                {
+                    "request": {
+                        "method": "POST",
+                        "header": [{"key": "Content-Type", "value": "application/json"}],
+                        "url": {
+                            "raw": "{{base}}/orders/:id?x={{$guid}}",
+                            "query": [{"key": "x", "value": "{{a}}"}],
+                            "variable": [{"key": "id", "value": "7"}],
+                        },
+                        "body": {"mode": "raw", "raw": '{"password": "x", "n": 1}'},
+                    },
+                    "response": [{"code": 201}],
+                },
+                {
+                    "request": {
+                        "url": "{{base}}/f",
+                        "auth": {"type": "noauth"},
+                        "body": {"mode": "urlencoded", "urlencoded": [{"key": "a", "value": "b"}]},
+                    }
+                },
+                {
+                    "request": {
+                        "body": {"mode": "graphql", "graphql": {"query": "{ me }", "variables": "{}"}},
+                        "url": {},
+                    }
+                },
+            ],
+        }
+    ],
+}
+HAR = {
+    "log": {
+        "version": "1.2",
+        "entries": [
+            {
+                "request": {
+                    "method": "POST",
+                    "url": "https://shop.example.invalid/orders/17?token=abc&page=2",
+                    "headers": [{"name": "Authorization", "value": "Bearer x"}],
+                    "postData": {"mimeType": "application/json", "text": '{"a": [{"password": "x"}]}'},
+                },
+                "response": {"status": 200, "content": {"mimeType": "application/json"}},
+            },
+            {
+                "request": {
+                    "method": "PUT",
+                    "url": "https://shop.example.invalid/u/0123456789abcdef0123456789abcdef/x",
+                    "postData": {"mimeType": "x", "params": [{"name": "a", "value": "b"}]},
+                },
+                "response": {"status": 0},
+            },
+        ],
+    }
+}
 CONFIG = b"""[project]
 name = "x"
 [services.a]
@@ -326,6 +456,14 @@ def api(data: bytes, name: str) -> None:
         read.request(operation, lambda *_: "")
 
 
+def defined(data: bytes, name: str, kind: str = "") -> None:
+    """As `api`, through the reader of all formats."""
+    (ROOT / name).write_bytes(data)
+    read = formats.read(Target(ROOT, "t", (), ()), name, ApiDefinition(kind=kind))
+    for operation in read.operations:
+        read.request(operation, lambda *_: "")
+
+
 def done(data: bytes) -> Finished:
     for stream in ("out", "err"):
         (ROOT / stream).write_bytes(data if stream == "out" else b"")
@@ -417,6 +555,16 @@ READERS: dict[str, Reader] = {
     ),
     "openapi.json": Reader(functools.partial(api, name="openapi.json"), (as_json(API),), (Inconclusive,)),
     "openapi.yaml": Reader(functools.partial(api, name="openapi.yaml"), (as_json(API),), (Inconclusive,)),
+    "swagger.json": Reader(functools.partial(defined, name="swagger.json"), (as_json(SWAGGER),), (Inconclusive,)),
+    "schema.graphql": Reader(functools.partial(defined, name="schema.graphql"), (SDL,), (Inconclusive,)),
+    "introspection.json": Reader(
+        functools.partial(defined, name="introspection.json", kind="graphql"), (as_json(INTROSPECTED),), (Inconclusive,)
+    ),
+    "api.proto": Reader(functools.partial(defined, name="api.proto"), (PROTO,), (Inconclusive,)),
+    "postman.json": Reader(
+        functools.partial(defined, name="postman.json", kind="postman"), (as_json(POSTMAN),), (Inconclusive,)
+    ),
+    "api.har": Reader(functools.partial(defined, name="api.har", kind="har"), (as_json(HAR),), (Inconclusive,)),
     "bandit.json": Reader(bandit_report, (as_json(BANDIT),), (Inconclusive,)),
     "semgrep.json": Reader(
         tool(semgrep._Report), recorded("semgrep-findings.json", "semgrep-timeout.json"), (Inconclusive,)

@@ -17,15 +17,15 @@ OPERATIONS = (
     Operation("GET", "/orders/export", 2, False, frozenset({"200"})),
     Operation("GET", "/orders/{id}", 3, True, frozenset({"200", "404"})),
     Operation("DELETE", "/orders/{id}", 4, True, frozenset()),
-    Operation("GRPC", "/orders.Orders/List", 5, False, frozenset(), unsupported="no HTTP/1.1"),
 )
+LIST = Operation("POST", "/orders.Orders/List", 5, False, frozenset(), unsupported="no HTTP/1.1")
 
 
 def surface() -> Surface:
     def build(*_: object) -> NoReturn:
         raise AssertionError
 
-    definition = Definition(Path("openapi.yaml"), "", "/api", OPERATIONS, {}, "openapi", build)
+    definition = Definition(Path("openapi.yaml"), "", "/api", OPERATIONS, {}, "openapi", build, unsupported=(LIST,))
     return Surface("orders", "http://127.0.0.1:1", "openapi.yaml", definition)
 
 
@@ -39,9 +39,9 @@ def test_what_nobody_asked_is_expected() -> None:
     ledger.undefined("worker")
     found = by_name(ledger)
     assert found.pop(" ") == Reach(service="worker")
-    assert len(found) == len(OPERATIONS)
+    assert len(found) == len(OPERATIONS) + 1
     assert not any(each.reached for each in found.values())
-    assert found["GRPC /orders.Orders/List"].why == "unsupported: no HTTP/1.1"
+    assert found["POST /orders.Orders/List"].why == "unsupported: no HTTP/1.1"
 
 
 def test_answers() -> None:

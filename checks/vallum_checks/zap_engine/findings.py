@@ -51,7 +51,8 @@ class Surface:
         if not at:
             return unquote(path), None
         own = next((operation for operation in at if operation.method == method), None)
-        return self.prefix + (own or at[0]).template, own
+        # A path that several operations share does not tell which of them it was.
+        return self.prefix + (own or at[0]).template, None if own is not None and own.name else own
 
     @functools.cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], Operation]]:

@@ -131,6 +131,9 @@ def coverage(e: Engagement) -> tuple[Coverage, ...]:
                 why = "not scanned"
             if why:
                 missed.append(Missed(f"{service} {operation}", why))
+        left = seeder.definition.unsupported
+        expected += len(left)
+        missed += [Missed(f"{service} {operation}", f"unsupported: {operation.unsupported}") for operation in left]
     cover = [Coverage("operations", expected, expected - len(missed), tuple(missed[:1000]))] if expected else []
     if pages:
         cover.append(Coverage("pages", pages, pages if looked or any(scan.requests for scan in e.scans) else 0))
@@ -141,8 +144,12 @@ def operations(e: Engagement) -> Iterable[Reach]:
     """How far ZAP got with each operation. Attacked is one that was reached, of a service whose active scan sent requests."""
     for service, seeder in e.seeders.items():
         scanned = not e.baseline and any(scan.service == service and scan.requests for scan in e.scans)
+        attacked: set[tuple[str, str]] = set()
         for sent in seeder.sent:
-            answers = [(sent.status, bool(e.auth), scanned)]
+            # ZAP's tree holds one node for what shares method and path, as GraphQL's operations do.
+            place = (sent.request.operation.method, sent.request.path)
+            answers = [(sent.status, bool(e.auth), scanned and not (sent.request.operation.name and place in attacked))]
+            attacked.add(place)
             yield ledger.reach(service, sent.request.operation, answers, logged_in=bool(e.auth), why=sent.why)
 
 

@@ -52,7 +52,7 @@ def content(path: Path, root: Path, name: str) -> str:
         return artifacts.read(path, MAX_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise Inconclusive(f"cannot read the API definition {name}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:  # a link in a circle, a null character, not UTF-8, too large
         raise Inconclusive(f"cannot read the API definition {name}: {str(error)[:200]}") from None
 
 

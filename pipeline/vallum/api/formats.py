@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vallum.api import document, openapi
+from vallum.api import document, graphql, grpc, har, openapi, postman
 from vallum.api.model import Definition
-from vallum.environments import StagedService
+from vallum.environments import ApiDefinition, StagedService
 from vallum.errors import Inconclusive
 from vallum.target import OPENAPI_NAMES, Target
+
+MAX_OPERATIONS = 10_000
+"""Operations of one service. The largest definition that we know has 1,100."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,21 @@ class Format:
 
 @dataclass(frozen=True)
 class Language:
-    """A format with a language of its own, known by its files' names."""
+    """A format with a language of its own, known by its files' names; its other files may be documents (`written`)."""
 
     suffixes: tuple[str, ...]
     of: Callable[[str, Path, str], Definition]
+    written: Format | None = None
 
 
 FORMATS: Mapping[str, Format | Language] = {
     "openapi": Format(openapi.belongs, openapi.of),
+    "graphql": Language(
+        (".graphql", ".graphqls", ".gql", ".sdl"), graphql.of_text, Format(graphql.belongs, graphql.of)
+    ),
+    "grpc": Language((".proto",), grpc.of_text),
+    "postman": Format(postman.belongs, postman.of),
+    "har": Format(har.belongs, har.of),
 }
 """One line for a new format. The name is what `definition = { kind = … }` says."""
 
@@ -39,35 +49,47 @@ FORMATS: Mapping[str, Format | Language] = {
 def find(target: Target, service: StagedService) -> str:
     """The file that defines a staged service's API, relative to the target's root; empty where there is none."""
     folder = "" if service.directory.strip("/") in ("", ".") else service.directory.strip("/").removeprefix("./") + "/"
+    if service.definition is not None:
+        return folder + service.definition.file if service.definition.file else ""
     if service.openapi:
         return folder + service.openapi
     present = frozenset(target.files)
     return next((folder + name for name in OPENAPI_NAMES if folder + name in present), "")
 
 
-def read(target: Target, path: str, kind: str = "") -> Definition:
-    """Read the file `path` of the target; without a `kind` its content tells.
+def defined(target: Target, service: StagedService) -> bool:
+    """Whether a staged service's operations can be known: from a file, or by asking it."""
+    return bool(find(target, service)) or (service.definition is not None and service.definition.kind == "graphql")
+
+
+def read(target: Target, path: str, wanted: ApiDefinition | None = None) -> Definition:
+    """Read the file `path` of the target. What `wanted` does not say, its content tells.
 
     Raises Inconclusive where it cannot be read, has no operation, or refers to another host.
     """
-    found = _read(target.root / path, target.root, path, kind)
-    if not found.operations:
+    wanted = wanted or ApiDefinition()
+    found = _read(target.root / path, target.root, path, wanted)
+    if found.kind == "graphql":
+        found = graphql.at(found, wanted.endpoint or graphql.ENDPOINT)
+    if not found.operations and not found.unsupported:
         raise Inconclusive(f"the API definition {path} declares no operation")
+    if len(found.operations) + len(found.unsupported) > MAX_OPERATIONS:
+        raise Inconclusive(f"the API definition {path} declares over {MAX_OPERATIONS} operations")
     return found
 
 
-def _read(file: Path, root: Path, name: str, kind: str) -> Definition:
+def _read(file: Path, root: Path, name: str, wanted: ApiDefinition) -> Definition:
     suffix = PurePosixPath(name).suffix.lower()
-    chosen = FORMATS.get(kind)
-    language = chosen or next(
-        (each for each in FORMATS.values() if isinstance(each, Language) and suffix in each.suffixes), None
-    )
-    if isinstance(language, Language):
-        return language.of(document.content(file, root, name), file, name)
+    for kind, each in FORMATS.items():
+        if isinstance(each, Language) and suffix in each.suffixes and wanted.kind in {"", kind}:
+            return each.of(document.content(file, root, name), file, name)
     loaded = document.load(file, root, name)
-    if isinstance(chosen, Format):
-        return chosen.of(loaded, file, root)
-    for each in FORMATS.values():
-        if isinstance(each, Format) and each.belongs(loaded.data):
-            return each.of(loaded, file, root)
-    raise Inconclusive(f"{name} is no API definition of a kind that is known: {', '.join(FORMATS)}")
+    for kind, each in FORMATS.items():
+        written = each.written if isinstance(each, Language) else each
+        if written is None or (wanted.kind and kind != wanted.kind) or not written.belongs(loaded.data):
+            continue
+        if kind == "har":
+            return har.of(loaded, file, root, wanted.origin)
+        return written.of(loaded, file, root)
+    kinds = wanted.kind or ", ".join(FORMATS)
+    raise Inconclusive(f"{name} is no API definition of a kind that was looked for: {kinds}")

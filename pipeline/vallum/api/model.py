@@ -61,7 +61,8 @@ class Definition:
     """A definition that was read, of whatever format. `prefix` is the path of the first server.
 
     `document` is an OpenAPI 3 document without references to other files, whatever the file was written in; for formats that
-    have no schemas it is empty, and a check that needs schemas says so. `kind` names the format.
+    have no schemas it is empty, and a check that needs schemas says so. `kind` names the format. `unsupported` are declared too,
+    and cannot be called; `notes` say what of the file was left out.
     """
 
     path: Path
@@ -71,6 +72,8 @@ class Definition:
     document: Mapping[str, Any] = field(repr=False)
     kind: str
     build: Callable[[Definition, Operation, Known, str], Request] = field(repr=False)
+    unsupported: tuple[Operation, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def request(self, operation: Operation, known: Known, prefix: str | None = None) -> Request:
         """The operation with the definition's examples, defaults, or values that fit its schemas. Raises Inconclusive."""

@@ -58,8 +58,12 @@ def bundle(first: document.Document, path: Path, root: Path) -> dict[str, Any]:
 
 
 def _inside(there: Path, top: Path, name: str) -> str:
-    if not there.is_relative_to(top) or not there.resolve().is_relative_to(top.resolve()):
-        raise Inconclusive(f"the API definition {name} refers to {there.name}, which is outside of the target")
+    try:
+        inside = there.is_relative_to(top) and there.resolve().is_relative_to(top.resolve())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a null character
+        inside = False
+    if not inside:
+        raise Inconclusive(f"the API definition {name} refers to {there.name[:100]!r}, which is outside of the target")
     return there.relative_to(top).as_posix()
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from vallum.api import formats
+from vallum.api import formats, graphql
 from vallum.api.model import Definition, Request
+from vallum.config import FILE as SETTINGS
 from vallum.config import Config
 from vallum.errors import Inconclusive
 from vallum.finding import Exchange
+from vallum.stage.introspection import introspect
 from vallum.stage.scope import TIMEOUT
 from vallum.target import Target
 
@@ -30,7 +32,8 @@ EVIDENCE = 2000
 
 @dataclass(frozen=True)
 class Surface:
-    """What a service declares: its origin, its definition, and the definition's path relative to the target's root."""
+    """What a service declares: its origin, its definition, and the definition's path relative to the target's root (that of
+    the settings where the service was asked itself)."""
 
     service: str
     url: str
@@ -72,13 +75,19 @@ def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[li
     services = config.environment.services if config.environment is not None else {}
     found, bare = [], []
     for name, url in deployment.urls.items():
-        path = formats.find(target, services[name]) if name in services else ""
+        service = services.get(name)
+        path = formats.find(target, service) if service is not None else ""
+        wanted = service.definition if service is not None else None
         if path:
-            found.append(Surface(name, url, path, formats.read(target, path)))
-            deployment.ledger.declare(found[-1])
+            found.append(Surface(name, url, path, formats.read(target, path, wanted)))
+        elif wanted is not None and wanted.kind == "graphql":
+            asked = introspect(deployment, name, wanted.endpoint or graphql.ENDPOINT)
+            found.append(Surface(name, url, SETTINGS, asked))
         else:
             bare.append(name)
             deployment.ledger.undefined(name)
+    for surface in found:
+        deployment.ledger.declare(surface)
     return found, bare
 
 

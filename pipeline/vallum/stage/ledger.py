@@ -71,11 +71,15 @@ class Ledger:
         """One for each operation that is declared or answered, and one without a method for a service without a definition."""
         return operations.merged([*self._expected(), *self._entries])
 
+    def notes(self) -> list[str]:
+        """What the definitions leave out."""
+        return [note for surface in self._surfaces.values() for note in surface.definition.notes]
+
     def _expected(self) -> Iterator[Reach]:
         for service in sorted(self._undefined - self._surfaces.keys()):
             yield Reach(service=service)
         for service, surface in self._surfaces.items():
-            for operation in surface.definition.operations:
+            for operation in (*surface.definition.operations, *surface.definition.unsupported):
                 yield _entry(service, operation)
 
 

@@ -56,6 +56,7 @@ def _check_service(kind: str, name: str, service: StagedService, root: Path, nam
     for option, value in (("install", service.install), ("openapi", service.openapi)):
         if value and not (folder / value).is_file():
             raise UserError(f"{key}.{option}: there is no file {value!r} in {service.directory}", "correct the path")
+    _check_definition(f"{key}.definition", service, folder)
     if not PATH.fullmatch(service.ready.path):
         raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
     readiness.check(f"{key}.ready", service.ready)
@@ -68,6 +69,20 @@ def _check_service(kind: str, name: str, service: StagedService, root: Path, nam
         if not variable or "=" in variable or "\0" in variable + value:
             raise UserError(f"{key}.env: {variable!r} cannot be an environment variable", "rename it")
         fill(value, f"{key}.env.{variable}", known)
+
+
+def _check_definition(key: str, service: StagedService, folder: Path) -> None:
+    wanted = service.definition
+    if wanted is None:
+        return
+    if service.openapi:
+        raise UserError(f"{key}: `openapi` names a definition already", "say it once")
+    if wanted.file and not (folder / wanted.file).is_file():
+        raise UserError(f"{key}.file: there is no file {wanted.file!r} in {service.directory}", "correct the path")
+    if not wanted.file and wanted.kind != "graphql":
+        raise UserError(f"{key}.file is empty", "only GraphQL can be asked for its types: name a file")
+    if wanted.endpoint and not PATH.fullmatch(wanted.endpoint):
+        raise UserError(f"{key}.endpoint: {wanted.endpoint!r} is not a path", "begin it with a slash")
 
 
 class Ordered(Protocol):
