@@ -28,7 +28,10 @@ from vallum.errors import Inconclusive, UserError
 from vallum.promote.steps import Steps
 from vallum.promote.watch import watch
 from vallum.promotions import Probe, Promotion
+from vallum.reports import console, markdown
+from vallum.reports import html as page_report
 from vallum.target import commit_of
+from vallum.verdict import Promoted, Status, Verdict
 
 SECRET = "very-secret-deploy-token"
 
@@ -501,6 +504,21 @@ def test_evidence_must_be_signed_where_the_settings_say_so(root, variables, tmp_
     assert judge(root, "-s", "attest", "--", "--key", str(tmp_path / "key.pem")).returncode == 0
     (root / ".vallum" / "report" / "summary.md").write_text("all is well")
     assert "the evidence does not verify" in promote.promote(root, ())
+
+
+def test_what_became_of_it_is_no_markup():
+    text = "rolled back: <script>alert(1)</script> ##[error] [x](https://evil.example) \x1b[31m"
+    told = Promoted(state="rolled-back", text=text, at="2026-01-01T00:00:00Z", kind="command")
+    made = Verdict(status=Status.PASS, target="t", run="r", vallum="0", started="", promotion=told)
+    page = page_report.render(made, Path())["index.html"].decode()
+    assert "Rolled back: &lt;script&gt;" in page
+    summary = markdown.render(made, Path())["summary.md"].decode()
+    assert "<script>" not in summary
+    assert "](https" not in summary
+    said = "\n".join(console.render(made))
+    assert "rolled back: " in said
+    assert "\x1b" not in said
+    assert "##[" not in said
 
 
 # Kinds that others deploy.

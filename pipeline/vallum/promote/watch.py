@@ -95,7 +95,7 @@ async def _ask_all(probes: Mapping[str, Probe], urls: Mapping[str, str], tls: ss
     async with httpx.AsyncClient(
         trust_env=False,
         follow_redirects=False,
-        timeout=None,  # noqa: S113 - asyncio.timeout bounds the whole
+        timeout=max(probe.seconds for probe in probes.values()),
         verify=tls,
     ) as client:
         said = await asyncio.gather(*(_ask(client, probe, urls[name]) for name, probe in probes.items()))
@@ -112,7 +112,7 @@ async def _ask(client: httpx.AsyncClient, probe: Probe, url: str) -> str:
                 wanted = " or ".join(map(str, probe.status))
                 return f"GET {url} answered {answer.status_code}, not {wanted}"
             return ""
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         return f"GET {url} did not answer within {probe.seconds:g} s"
     except httpx.HTTPError as error:
         return f"GET {url}: {type(error).__name__}: {error}"[:300].rstrip(": ")
