@@ -28,6 +28,7 @@ _SECRET_JSON = re.compile(
     r"""("[\w-]*(?:token|password|passwd|secret|api_?key|private_?key|hash|session)[\w-]*"\s*:\s*")((?:[^"\\]|\\.)+)(")""",
     re.IGNORECASE,
 )
+_BREAKS = {ord("\n"): None, ord("\t"): None}
 _HEALTH = re.compile(r"health|ready|alive|liveness|ping$", re.IGNORECASE)
 _SECRET_FORM = re.compile(
     r"((?:^|&|\?)(?:password|passwd|pwd|token|access_token|secret|api_?key)=)([^&\s]+)", re.IGNORECASE | re.MULTILINE
@@ -222,8 +223,10 @@ def evidence(header: str, body: str, redactor: Redactor, services: Mapping[str, 
     text = _SECRET_FORM.sub(rf"\1{MARK}", text)
     head = _SECRET_FORM.sub(rf"\1{MARK}", head)
     whole = _hostless(head + "\n\n" + text if text else head, services)
-    whole = "".join(letter if letter in "\n\t" or letter.isprintable() else "\ufffd" for letter in whole)
-    return whole if len(whole) <= LIMIT else whole[: LIMIT - 1] + "…"
+    kept = whole if len(whole) <= LIMIT else whole[: LIMIT - 1] + "…"
+    if kept.translate(_BREAKS).isprintable():
+        return kept
+    return "".join(letter if letter in "\n\t" or letter.isprintable() else "\ufffd" for letter in kept)
 
 
 def _hostless(text: str, services: Mapping[str, str]) -> str:
