@@ -113,16 +113,18 @@ class Seed(Table, frozen=True, kw_only=True):
 
 class Environment(Table, frozen=True, kw_only=True):
     """The staged deployment. `process`: each service is a process group of this machine. `compose`: the containers of a compose
-    file. `kubernetes`: what is applied to a namespace of the run. The table of the kind's name says how.
+    file. `kubernetes`: what is applied to a namespace of the run. `url`: what runs already, at each service's `url`. The
+    table of the kind's name says how.
 
     `mtls`: services accept callers with a certificate only, which the check `transport` proves. `requests-per-second`: at most so
     many are sent to each service."""
 
-    kind: Literal["process", "compose", "kubernetes"] = "process"
+    kind: Literal["process", "compose", "kubernetes", "url"] = "process"
     compose: Compose = Compose()
     kubernetes: Kubernetes | None = None
     secrets: dict[str, Literal["generate", "generate-totp"] | SecretSource] = {}
     services: dict[str, StagedService] = {}
+    url: Elsewhere | None = None
     seed: Seed | None = None
     requests_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
     mtls: bool = False

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 
 from vallum.config import Config
 from vallum.errors import UserError
-from vallum.stage import compose, kubernetes, process
+from vallum.stage import compose, kubernetes, process, url
 from vallum.stage.environment import Deployment, Environment
 from vallum.target import Target
 
@@ -22,6 +22,7 @@ ENVIRONMENTS: dict[str, Environment] = {
     "process": process,
     "compose": compose,
     "kubernetes": kubernetes,
+    "url": url,
 }
 
 

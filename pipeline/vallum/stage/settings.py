@@ -31,6 +31,10 @@ def check(environment: Environment, root: Path) -> None:
         from vallum.stage import manifests
 
         manifests.check(environment, root)
+    elif environment.kind == "url":
+        from vallum.stage import url
+
+        url.check(environment, root)
     secrets.check(environment.secrets, root)
     login.check(environment, names)
     seed.check(environment, names)
@@ -51,6 +55,8 @@ def _check_service(kind: str, name: str, service: StagedService, root: Path, nam
         raise UserError(
             f"{key}: `command`, `runtime` and `install` are for the kind `process`", "the image says what runs"
         )
+    if service.url and kind != "url":
+        raise UserError(f"{key}.url is for the kind `url`", "remove it: the address is chosen for each run")
     if kind == "process" and not service.command:
         raise UserError(f"{key}.command is empty", 'such as command = ["python", "app.py"]')
     for option, value in (("install", service.install), ("openapi", service.openapi)):

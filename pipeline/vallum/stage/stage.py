@@ -20,6 +20,8 @@ def up(target: Target, config: Config, run_id: str) -> str:
     if config.environment is None:
         raise UserError("there is no [environment] in the configuration", "see docs/staging.md")
     settings.check(config.environment, target.root)
+    if config.environment.kind == "url":
+        raise UserError("the services of a `url` environment run already: there is nothing to stage", "run the checks")
     return supervisor.detach(target, run_id, state.folder(target.root, config.environment.kind))
 
 
