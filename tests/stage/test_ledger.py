@@ -87,6 +87,8 @@ def test_traffic_tells_what_was_reached_and_what_is_in_no_definition() -> None:
             ("GET", "/api/orders/../x?a", 200, False),
             ("GET", "/%2e%2e/etc", 200, False),
             ("OPTIONS", "/api/orders", 200, False),
+            ("PATCH", "/api/orders/7", 200, True),
+            ("PATCH", "/api/orders/8", 200, True),
         ],
     )
     ledger.seen("unknown", [("GET", "/", 200, False)])
@@ -96,4 +98,7 @@ def test_traffic_tells_what_was_reached_and_what_is_in_no_definition() -> None:
         "GET /orders/export",
         "GET /orders/{id}",
     }
-    assert {name for name, each in found.items() if not each.declared} == {"GET /debug/vars"}
+    assert {name for name, each in found.items() if not each.declared} == {
+        "GET /debug/vars",
+        "PATCH /orders/{id}",
+    }

@@ -63,7 +63,9 @@ class Ledger:
             if operation is not None:
                 found.append(reach(service, operation, [(status, with_login, False)], logged_in=with_login))
             elif 200 <= status < 300 and method not in {"HEAD", "OPTIONS"} and _PLAIN.fullmatch(path):
-                found.append(Reach(service=service, method=method, path=path, declared=False, reached=True))
+                # Under another method the path may be declared: then it is that one, and not one for each object.
+                shown = paths.template(path) or path
+                found.append(Reach(service=service, method=method, path=shown, declared=False, reached=True))
         shadows = [each for each in operations.merged(found) if not each.declared]
         self._entries += [*(each for each in found if each.declared), *shadows[:MAX_UNDECLARED]]
 
@@ -137,3 +139,9 @@ class _Paths:
         if found is not None or method not in self._patterns:
             return found
         return next((operation for pattern, operation in self._patterns[method] if pattern.fullmatch(path)), None)
+
+    def template(self, path: str) -> str:
+        """The template that a path is declared under, for whatever method; empty where there is none."""
+        methods = {method for method, _ in self._exact} | self._patterns.keys()
+        found = next((each for method in sorted(methods) if (each := self.at(method, path)) is not None), None)
+        return found.template if found is not None else ""
