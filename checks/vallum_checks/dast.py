@@ -31,10 +31,11 @@ LOG_TAIL = 2000
 
 def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
     """What can be done to a deployment, by check, the quickest first. One line for a new dynamic check."""
-    from vallum_checks import authentication, authorization, schemathesis, transport, zap
+    from vallum_checks import authentication, authorization, schemathesis, throttling, transport, zap
 
     return {
         authentication.CHECK.id: authentication.run_on,
+        throttling.CHECK.id: throttling.run_on,
         authorization.CHECK.id: authorization.run_on,
         transport.CHECK.id: transport.run_on,
         schemathesis.CHECK.id: schemathesis.run_on,

@@ -1,7 +1,7 @@
 """accounts: the shop's users."""
 from flask import Flask, abort, g, jsonify, request
 from waitress import serve
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 import database
 import imports
@@ -42,7 +42,7 @@ def healthz():
 def login():
     body = fields(("username", "password"))
     if ratelimit.blocked(body["username"]):
-        abort(429, "too many attempts, wait a minute")
+        raise TooManyRequests("too many attempts, wait a minute", retry_after=ratelimit.SECONDS)
     user = database.login(body["username"], body["password"])
     if user is None:
         ratelimit.failed(body["username"])
@@ -104,7 +104,7 @@ def bad_document(error: imports.BadDocument):
 
 @app.errorhandler(HTTPException)
 def refused(error: HTTPException):
-    headers = [("Allow", value) for name, value in error.get_headers() if name == "Allow"]
+    headers = [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
     return jsonify(error=error.description), error.code, headers
 
 

@@ -6,6 +6,7 @@ from waitress import serve
 from werkzeug.exceptions import HTTPException
 
 import auth
+import ratelimit
 import upstream
 from pages import bp
 from settings import setting
@@ -30,10 +31,18 @@ app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
 app.register_blueprint(bp)
 
 
+@app.before_request
+def limit():
+    """Whoever asks too often waits. Orchestrators ask /healthz all the time."""
+    if request.path != "/healthz" and ratelimit.requests.left(request.remote_addr, 1) < 0:
+        ratelimit.refuse()
+
+
 @app.after_request
 def harden(response):
     """No CORS header: only the shop's own pages may read its answers."""
     response.headers.update(HEADERS)
+    response.headers.update(ratelimit.headers(request.remote_addr))
     return response
 
 
@@ -49,7 +58,7 @@ def healthz():
 
 @app.post("/api/login")
 def login():
-    answer = upstream.call("POST", upstream.ACCOUNTS + "/login", body=body())
+    answer = upstream.log_in(body())
     if answer.status_code != 200:
         return upstream.relay(answer)
     return jsonify(access_token=auth.issue(answer.json()), token_type=SCHEME)
@@ -112,7 +121,7 @@ def metrics():
 
 @app.errorhandler(HTTPException)
 def refused(error: HTTPException):
-    headers = [("Allow", value) for name, value in error.get_headers() if name == "Allow"]
+    headers = [(name, value) for name, value in error.get_headers() if name in ("Allow", "Retry-After")]
     return jsonify(error=error.description), error.code, headers
 
 

@@ -3,9 +3,10 @@ import hmac
 import re
 import secrets
 
-from flask import Blueprint, abort, make_response, redirect, render_template, request
+from flask import Blueprint, make_response, redirect, render_template, request
 
 import auth
+import ratelimit
 import upstream
 from settings import setting
 
@@ -72,9 +73,9 @@ def login():
     if not hmac.compare_digest(request.cookies.get("csrf", "").encode(), request.form.get("csrf", "-").encode()):
         return login_page("Please try again.", 200)
     body = {name: request.form.get(name, "") for name in ("username", "password")}
-    answer = upstream.call("POST", upstream.ACCOUNTS + "/login", body=body)
+    answer = upstream.log_in(body)
     if answer.status_code == 429:
-        abort(429, "too many attempts, wait a minute")
+        ratelimit.refuse()
     if answer.status_code != 200:
         return login_page("Wrong user name or password.", 200)
     page = redirect(local("next"))

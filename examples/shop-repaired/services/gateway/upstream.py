@@ -1,7 +1,8 @@
 """Calls to the other services: fixed hosts, certificates checked, no redirects followed."""
 import requests
-from flask import Response, abort, g
+from flask import Response, abort, g, request
 
+import ratelimit
 from settings import setting
 
 ACCOUNTS = setting("ACCOUNTS_URL", "http://127.0.0.1:8003")
@@ -25,7 +26,19 @@ def get(url: str, **query: str) -> requests.Response:
     return call("GET", url, query=query)
 
 
+def log_in(body: dict) -> requests.Response:
+    """Ask accounts, unless this client has failed too often."""
+    if ratelimit.logins.left(request.remote_addr, 0) <= 0:
+        ratelimit.refuse()
+    answer = call("POST", ACCOUNTS + "/login", body=body)
+    if answer.status_code == 401:
+        ratelimit.logins.left(request.remote_addr, 1)
+    return answer
+
+
 def relay(answer: requests.Response) -> Response:
     if answer.status_code >= 500:
         abort(502, "a service does not answer")
-    return Response(answer.content, answer.status_code, content_type="application/json")
+    wait = answer.headers.get("Retry-After")
+    headers = {"Retry-After": wait} if wait else {}
+    return Response(answer.content, answer.status_code, headers, content_type="application/json")

@@ -97,8 +97,8 @@ def search(user: User, q: Text):
 
 
 @app.get("/orders/export", response_model=list[Order])
-def export(user: Administrator):
-    return database.everything()
+def export(user: Administrator, limit: Annotated[int, Query(ge=1, le=1000)] = 100):
+    return database.everything(limit)
 
 
 @app.get("/orders/{number}", response_model=Order)

@@ -32,8 +32,8 @@ def search(user: int, words: str) -> list[dict]:
     return rows("SELECT * FROM orders WHERE user_id = ? AND note LIKE ? ESCAPE '!' LIMIT 100", user, f"%{literal}%")
 
 
-def everything() -> list[dict]:
-    return rows("SELECT * FROM orders ORDER BY id LIMIT 1000")
+def everything(limit: int) -> list[dict]:
+    return rows("SELECT * FROM orders ORDER BY id LIMIT ?", limit)
 
 
 def read(user: int, number: int) -> dict | None:

@@ -72,8 +72,8 @@ def search(q: str, user: int = Depends(user_of)):
 
 
 @app.get("/orders/export")
-def export():  # WEAKNESS: orders-export-without-authorisation
-    return database.rows("SELECT * FROM orders")
+def export(limit: int = 2):  # WEAKNESS: orders-export-without-authorisation
+    return database.rows("SELECT * FROM orders LIMIT ?", (limit,))  # WEAKNESS: orders-page-of-any-size
 
 
 @app.get("/orders/{number}")
