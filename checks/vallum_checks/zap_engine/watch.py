@@ -125,17 +125,21 @@ def skipped(zap: Zap, number: str) -> tuple[list[str], dict[str, int]]:
     """
     found = []
     took = {}
+    rows = 0
     progress = zap.api.ascan.scan_progress(number)
     if not isinstance(progress, list):
         raise Inconclusive("ZAP gave no progress of the scan")
     for part in progress:
         for process in part.get("HostProcess", []) if isinstance(part, dict) else []:
             row = process.get("Plugin", []) if isinstance(process, dict) else []
+            rows += 1
             state = str(row[3]) if len(row) > 3 else "unknown"
             if len(row) > 4 and str(row[4]).isdigit():
                 took[str(row[0])] = int(row[4])
             if not state.startswith("Complete") and not any(word in state for word in KNOWN_SKIPS):
                 found.append(f"{row[0] if row else 'a rule'} ({state})")
+    if not rows:
+        found.append("every one (ZAP names no rule that ran)")
     return found, took
 
 
