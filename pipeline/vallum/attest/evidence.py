@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -163,8 +163,11 @@ def state(root: Path, time: str) -> Statement:
     )
 
 
-def differences(signed: Statement, root: Path) -> list[str]:
-    """What is not as it was signed, each in a sentence; empty: all is. A file that was changed is not interpreted."""
+def differences(signed: Statement, root: Path, form: Callable[[Statement], Statement] | None = None) -> list[str]:
+    """What is not as it was signed, each in a sentence; empty: all is. A file that was changed is not interpreted.
+
+    `form` is what was done to the statement before it was signed.
+    """
     said = []
     for name, digest in sorted(signed.files().items()):
         try:
@@ -175,7 +178,8 @@ def differences(signed: Statement, root: Path) -> list[str]:
     if said:
         return said
     try:
-        now = state(root, signed.predicate.time_verified)
+        made = state(root, signed.predicate.time_verified)
+        now = form(made) if form is not None else made
     except Refused as error:
         return [str(error)]
     said = [f"{name} is there and was not signed" for name in sorted(now.files().keys() - signed.files().keys())]
