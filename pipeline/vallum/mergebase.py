@@ -350,7 +350,8 @@ def _environment(base: Environment | None, change: Environment | None, root: Pat
     return msgspec.structs.replace(
         change,
         services=services,
-        login=change.login or base.login,
+        login=change.login if change.login is not None and change.login.kind != "none" else base.login or change.login,
+        users=change.users or base.users,
         secrets=dict(base.secrets) | dict(change.secrets),
     )
 

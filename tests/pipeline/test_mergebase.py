@@ -281,6 +281,9 @@ depends-on = ["cart"]
 service = "cart"
 path = "/login"
 probe = "/me"
+[environment.users.alice]
+username = "alice"
+password = "x"
 """
 
 
@@ -307,7 +310,13 @@ def test_the_deployment_is_the_change_s(staged: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[project]\nname = 'x'\n", SERVICES[: SERVICES.index("[environment.services.mail]")]]
+    "text",
+    [
+        "",
+        "[project]\nname = 'x'\n",
+        SERVICES[: SERVICES.index("[environment.services.mail]")],
+        SERVICES[: SERVICES.index("[environment.login]")] + "[environment.login]\nkind = 'none'\n",
+    ],
 )
 def test_a_service_that_is_still_there_stays_deployed(staged: Checkout, text: str) -> None:
     staged.commit({"vallum.toml": text})
@@ -315,6 +324,8 @@ def test_a_service_that_is_still_there_stays_deployed(staged: Checkout, text: st
     assert environment is not None
     assert set(environment.services) == {"cart", "mail"}
     assert environment.login is not None
+    assert environment.login.kind == "json"
+    assert set(environment.users) == {"alice"}
 
 
 def test_a_service_whose_folder_is_gone_is_gone(staged: Checkout) -> None:
