@@ -165,12 +165,12 @@ def owner(value: Mapping[str, Any], who: Identity) -> bool | None:
 
 
 def is_user(value: Mapping[str, Any], who: Identity, collection: str) -> bool:
-    """Whether the object is the user: it has the user's name, or the user's number in a collection of users."""
+    """Whether the object is the user: it has the user's name, or an identifier of the user in a collection of users."""
     if any(str(item) in who.names for key, item in value.items() if squeeze(str(key)) in {"username", "login", "name"}):
         return True
     last = collection.rstrip("/").rpartition("/")[2].lower()
     return last in USERS and any(
-        str(item) in who.numbers for key, item in value.items() if squeeze(str(key)) in {"id", "userid", "uuid", "sub"}
+        who.has(item) for key, item in value.items() if squeeze(str(key)) in {"id", "userid", "uuid", "sub"}
     )
 
 

@@ -30,6 +30,7 @@ def run(e: Engagement) -> None:
         if e.first is not None:
             bola.delete(e, site)
     _tidy(e)
+    bola.change_passwords(e)
 
 
 def _tidy(e: Engagement) -> None:

@@ -18,6 +18,7 @@ from vallum_checks.authorization_engine.model import (
     Thing,
     keys_of,
     shape_of,
+    without_passwords,
 )
 
 _UNLIKELY = "999999937"
@@ -81,9 +82,30 @@ def read(e: Engagement, site: Site) -> None:
 
 
 def change(e: Engagement, site: Site) -> None:
-    """Change what is the first user's; what was changed is put back."""
+    """Change what is the first user's; what was changed is put back. Passwords are left for the very end."""
     for operation, thing in targets(e, site, frozenset({"POST", "PUT", "PATCH"})):
-        _attempt(e, site, operation, thing)
+        example = e.example(site, operation)
+        if example is not None and without_passwords(example) != example:
+            e.last.append((site, operation, thing))
+        else:
+            _attempt(e, site, operation, thing)
+
+
+def change_passwords(e: Engagement) -> None:
+    """Set another user's password, as the last of all: after it, that user cannot log in."""
+    for site, operation, thing in e.last:
+        path = site.path(operation)
+        for actor in _others(e):
+            answer = e.ask(site, operation, actor, path)
+            if answer.ok:
+                _report(e, site, operation, thing, actor, answer)
+                break
+            if answer.status not in REFUSED:
+                e.miss(
+                    site,
+                    operation,
+                    f"answers {actor.name} {answer.status or answer.why}, which may be about the request",
+                )
 
 
 def delete(e: Engagement, site: Site) -> None:

@@ -90,6 +90,20 @@ def table(document: Mapping[str, Any], operation: Operation) -> dict[str, Any]:
     return follow(document, item.get(operation.method.lower()))
 
 
+def guessed(document: Mapping[str, Any], operation: Operation) -> set[str]:
+    """The optional query and header parameters of which the definition gives no value."""
+    paths = document.get("paths")
+    item = follow(document, paths.get(operation.template)) if isinstance(paths, dict) else {}
+    entries = [*(item.get("parameters") or []), *(table(document, operation).get("parameters") or [])]
+    found = set()
+    for parameter in (follow(document, entry) for entry in entries):
+        told = parameter.keys() | follow(document, parameter.get("schema")).keys()
+        optional = parameter.get("in") in {"query", "header"} and parameter.get("required") is not True
+        if optional and not told & {"example", "examples", "default", "enum", "const"}:
+            found.add(str(parameter.get("name")))
+    return found
+
+
 def answer_schema(document: Mapping[str, Any], operation: Operation, status: int) -> Any:
     """The JSON schema of the answer with this status; None where none is declared."""
     responses = table(document, operation).get("responses")
@@ -120,15 +134,6 @@ def _json_schema(holder: Mapping[str, Any]) -> Any:
         return None
     return next(
         (media.get("schema", {}) for kind, media in content.items() if "json" in kind and isinstance(media, dict)), None
-    )
-
-
-def no_security(document: Mapping[str, Any]) -> bool:
-    """Whether the definition says nothing of logins at all, as definitions written by frameworks often do."""
-    paths = document.get("paths")
-    items = [follow(document, item) for item in paths.values()] if isinstance(paths, dict) else []
-    return "security" not in document and not any(
-        isinstance(one, dict) and "security" in one for item in items for one in item.values()
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vallum.api.model import Operation, Request
+from vallum.api.model import PASSWORD, Operation, Request
 from vallum.errors import Inconclusive
 from vallum.finding import Finding
 from vallum.severity import Severity
@@ -20,6 +20,8 @@ from vallum_checks.authorization_engine.answers import Identity
 
 _PLACEHOLDER = re.compile(r"\{([^}]*)\}")
 _LOGIN = re.compile(r"log-?_?in|sign-?_?in|/(o?auth|tokens?|sessions?)\b", re.IGNORECASE)
+_CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"})
+"""RFC 9110, section 13.1: with an invented value a request fails before anybody is asked who sent it."""
 REFUSED = frozenset({401, 403, 404, 405, 410})
 """Answers that keep a caller out. What else is not 2xx may be about the request, and is asked again as its owner."""
 GENERIC = frozenset({"id", "name", "key", "number", "code", "slug", "uuid"})
@@ -53,7 +55,7 @@ class Thing:
 class Site:
     """One service's API: its operations by method and shape, and one for each shape (`members`).
 
-    `silent`: its definition says nothing of logins. `things` are the objects by the shape of their path, `without` says where
+    `silent`: its definition asks for no login anywhere. `things` are the objects by the shape of their path, `without` says where
     none was found; `posts` what came of the first user's requests that make something; `seen` the first good answer of each
     operation; `trash` what we made and can delete.
     """
@@ -121,6 +123,7 @@ class Engagement:
         self.logged_in: set[tuple[str, Operation]] = set()
         self.attacked: set[tuple[str, Operation]] = set()
         self.counts: dict[str, int] = {}
+        self.last: list[tuple[Site, Operation, Thing]] = []
 
     def ask(
         self, site: Site, operation: Operation, actor: Actor, path: str = "", body: Mapping[str, Any] | None = None
@@ -150,8 +153,12 @@ class Engagement:
         return answer
 
     def request(self, site: Site, operation: Operation) -> Request:
-        """The operation's request with the definition's examples."""
-        return site.surface.definition.request(operation, lambda _before, _name: "", site.prefix)
+        """The operation's request with the definition's examples, without conditions on a state that nobody knows, and without
+        optional parameters whose values could only be guessed."""
+        made = site.surface.definition.request(operation, lambda _before, _name: "", site.prefix)
+        guessed = declared.guessed(site.document, operation)
+        headers = (pair for pair in made.headers if pair[0].lower() not in _CONDITIONS and pair[0] not in guessed)
+        return replace(made, headers=tuple(headers), query=tuple(pair for pair in made.query if pair[0] not in guessed))
 
     def example(self, site: Site, operation: Operation) -> dict[str, Any] | None:
         """The operation's JSON body with the definition's examples; None where it is no JSON object."""
@@ -223,13 +230,21 @@ def enters(operation: Operation) -> bool:
     return operation.login and bool(_LOGIN.search(operation.template))
 
 
+def without_passwords(value: Any, depth: int = 0) -> Any:
+    """A body without its passwords, at any depth: what we send as its owner must leave the login as it is."""
+    if isinstance(value, dict) and depth < 8:
+        kept = {key: without_passwords(one, depth + 1) for key, one in value.items() if not PASSWORD.match(str(key))}
+        return {key: one for key, one in kept.items() if one or not value[key]}
+    return value
+
+
 def site_of(surface: Surface) -> Site:
     """The site of a service."""
     operations = surface.definition.operations
     return Site(
         surface,
         surface.definition.prefix,
-        silent=declared.no_security(surface.definition.document),
+        silent=not any(operation.secured for operation in operations),
         by_shape={(operation.method, shape_of(operation.template)): operation for operation in operations},
         members={shape_of(operation.template): operation for operation in operations},
     )

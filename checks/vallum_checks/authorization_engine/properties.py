@@ -15,7 +15,7 @@ from vallum_checks.authorization_engine import rules
 from vallum_checks.authorization_engine.answers import is_id, one, squeeze
 from vallum_checks.authorization_engine.bola import witness_of
 from vallum_checks.authorization_engine.declared import answer_schema, body_shape, follow, shape, words
-from vallum_checks.authorization_engine.model import Engagement, Site, parameter_of, shape_of
+from vallum_checks.authorization_engine.model import Engagement, Site, parameter_of, shape_of, without_passwords
 from vallum_checks.authorization_engine.objects import made_id, throw_away
 
 PRIVILEGE = re.compile(
@@ -53,6 +53,8 @@ def assign(e: Engagement, site: Site) -> None:
         makes = operation in site.posts or thing is None or shape_of(operation.template) + "/{}" in site.members
         if operation.method == "POST" and not makes:
             continue
+        if operation.method != "POST" and not without_passwords(e.example(site, operation)):
+            continue  # nothing but a password, which is not ours to change
         e.count("written")
         _assign(e, site, operation, path)
 
@@ -66,7 +68,7 @@ def _assign(e: Engagement, site: Site, operation: Operation, path: str) -> None:
     old: dict[str, Any] = {}
     if witness is not None:
         old = one(e.ask(site, witness[0], first, witness[1]).json())
-        body = {name: old.get(name, value) for name, value in body.items()}
+        body = without_passwords({name: old.get(name, value) for name, value in body.items()})
         base = None
     else:
         base = site.posts.get(operation) or e.ask(site, operation, first, path, body)

@@ -108,6 +108,16 @@ def user(h, me, body, number):
     return h.say(200, found) if found and found["username"] == me else h.say(404)
 
 
+@route("PUT", "/users/(\\d+)/password")
+def set_password(h, me, body, number):
+    if not me:
+        return h.say(401)
+    if USERS[me]["id"] != int(number) and "password" not in HOLES:
+        return h.say(403)
+    USERS[me]["changed_by"] = me
+    return h.say(204)
+
+
 def shown(note):
     more = {"pin_hash": "x", "token": "s3cr3t"} if "secrets" in HOLES else {"card_number": "****1234", "has_password": True}
     more |= {"internal_rank": 3} if "undeclared" in HOLES else {}
