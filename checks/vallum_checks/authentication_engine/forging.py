@@ -98,7 +98,8 @@ class Forging:
             self._report_key(None)
 
     def _label(self, surface: Surface, operation: Operation) -> str:
-        return f"{surface.service} {operation.method} {surface.definition.prefix}{operation.template}"
+        name = f" {operation.name}" if operation.name else ""
+        return f"{surface.service} {operation.method} {surface.definition.prefix}{operation.template}{name}"
 
     def _test(self, surface: Surface, operation: Operation, *, rare: bool) -> tuple[str, bool]:
         """Test one operation. Returns why it could not be, or nothing; and whether it asks for a login at all."""
