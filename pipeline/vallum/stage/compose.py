@@ -24,7 +24,7 @@ from vallum.environments import Environment, Ready
 from vallum.errors import Inconclusive, UserError
 from vallum.process import clean_environment, start
 from vallum.stage import composefile, engine, leftovers, readiness, seed, settings, sockets, state
-from vallum.stage.composeservice import Container
+from vallum.stage.composemodel import Container
 from vallum.stage.containers import Commands, private_folder
 from vallum.stage.engine import Engine
 from vallum.stage.environment import Deployment

@@ -19,7 +19,7 @@ from vallum.environments import Environment
 from vallum.errors import UserError
 from vallum.stage import composeservice, settings
 from vallum.stage.composefacts import Facts
-from vallum.stage.composeservice import Container
+from vallum.stage.composemodel import Container
 
 MAX_SIZE = 4 << 20
 _TOP = frozenset(("services", "networks", "volumes", "secrets", "name", "version"))

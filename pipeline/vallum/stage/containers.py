@@ -12,7 +12,7 @@ from vallum.errors import Inconclusive, UserError
 from vallum.process import clean_environment
 from vallum.stage import settings, sockets
 from vallum.stage.composefile import Project
-from vallum.stage.composeservice import Container
+from vallum.stage.composemodel import Container
 from vallum.stage.engine import LABEL, Engine
 from vallum.stage.redact import Redactor
 

@@ -11,7 +11,6 @@ hand), a cluster of several nodes, other versions, credential plugins that need 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import secrets as random
 import shutil
@@ -19,7 +18,6 @@ import subprocess  # noqa: TID251 - only its type; vallum.process starts
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from vallum import artifacts
 from vallum.config import Config
@@ -32,6 +30,7 @@ from vallum.stage.cluster import Cluster
 from vallum.stage.containers import private_folder
 from vallum.stage.environment import Deployment
 from vallum.stage.log import Logs
+from vallum.stage.objects import Objects
 from vallum.stage.redact import Redactor
 from vallum.stage.secrets import resolve
 from vallum.stage.signals import interrupting, uninterrupted
@@ -109,8 +108,8 @@ class _Running:
         for secret in self._secrets.values():
             self._redactor.add(secret)
         self._logs = Logs(self._redactor)
-        self._prepared = self._prepare()
-        self._ports_inside = {name: self._port_inside(name) for name in environment.services}
+        self._objects = Objects(environment, table, root, self._cluster, self._label, self._secrets, self._redactor)
+        self._prepared = self._objects.prepared
         self._forwards: dict[str, subprocess.Popen[bytes]] = {}
         self._followers: list[subprocess.Popen[bytes]] = []
         self._ports: dict[str, int] = {}
@@ -119,32 +118,11 @@ class _Running:
         self._looked = 0.0
         self._down = False
 
-    def _prepare(self) -> manifests.Prepared:
-        documents = manifests.read(self._table, self._root, self._cluster.path, self._cluster.namespace)
-        env = {name: self._env_names(name) for name in self._environment.services}
-        return manifests.prepare(documents, self._cluster.namespaced(), self._label, env)
-
-    def _env_names(self, name: str) -> dict[str, Any]:
-        """The entries of a workload's `env`: each refers to a Secret of ours, so that no object but that holds a value."""
-        return {
-            each: {"valueFrom": {"secretKeyRef": {"name": f"vallum-env-{name.lower()}", "key": each}}}
-            for each in self._environment.services[name].env
-        }
-
-    def _port_inside(self, name: str) -> int:
-        port = self._environment.services[name].port or self._prepared.ports.get(name, 0)
-        if not port:
-            raise UserError(
-                f"environment.services.{name}: the manifests have no Service `{name}` that names a port",
-                f"set environment.services.{name}.port, and `forward` where it has another name",
-            )
-        return port
-
     def up(self) -> None:
         """Create everything, wait for the rollout, forward the ports, wait until ready. Raises UserError or Inconclusive."""
         self._write_state()
         self._cluster.create_namespace(self._prepared.labels, self._label)
-        self._create()
+        self._objects.create()
         self._roll_out()
         for pod in self._cluster.pods():
             self._known[pod.uid] = pod.restarts
@@ -166,7 +144,7 @@ class _Running:
             urls,
             self._secrets,
             self._redactor,
-            alive=self.check,
+            alive=self._watch,
             quiet=self._logs.held,
         )
         self._logs.release()
@@ -181,39 +159,6 @@ class _Running:
             check_services=self.check,
             users=users,
         )
-
-    def _values(self, name: str) -> dict[str, str]:
-        urls = {f"url.{other}": f"http://{other}:{port}" for other, port in self._ports_inside.items()}
-        secrets = {f"secret.{each}": value for each, value in self._secrets.items()}
-        return {**urls, **secrets, "port": str(self._ports_inside[name])}
-
-    def _create(self) -> None:
-        """`create`, not `apply`: apply would keep a copy of each Secret in an annotation of it."""
-        documents: list[manifests.Document] = []
-        for name, entries in self._table.secrets.items():
-            key = f"environment.kubernetes.secrets.{name}"
-            values = {f"secret.{each}": value for each, value in self._secrets.items()}
-            filled = {each: settings.fill(value, f"{key}.{each}", values) for each, value in entries.items()}
-            documents.append(manifests.secret(name, filled, self._label))
-        for name, service in self._environment.services.items():
-            key = f"environment.services.{name}.env"
-            filled = {
-                each: settings.fill(value, f"{key}.{each}", self._values(name)) for each, value in service.env.items()
-            }
-            if filled:
-                documents.append(manifests.secret(f"vallum-env-{name.lower()}", filled, self._label))
-        private = private_folder(self._label)
-        private.mkdir(mode=0o700, parents=True)
-        try:
-            path = private / "objects.json"
-            everything = [*documents, *self._prepared.documents]
-            path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": everything}, default=str), "utf-8")
-            answer = self._cluster.ask("create", "--filename", str(path), deadline=120.0)
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
-        if answer.exit_code != 0:
-            reason = self._redactor.text(answer.reason)
-            raise Inconclusive(f"the cluster refuses an object: {reason}", self._redactor.text(answer.error))
 
     def _roll_out(self) -> None:
         """`kubectl rollout status` for each workload, all within one deadline; what can never start is seen at once."""
@@ -260,7 +205,7 @@ class _Running:
 
     def _forward(self, name: str) -> None:
         log = f"{name} (port-forward)"
-        where = [self._target(name), f":{self._ports_inside[name]}"]
+        where = [self._target(name), f":{self._objects.ports[name]}"]
         words = ["port-forward", f"--address={sockets.LOOPBACK}", *where]
         self._forwards[name] = self._start(log, self._folder / name / "forward.txt", *words)
         deadline = time.monotonic() + FORWARDS
@@ -275,7 +220,7 @@ class _Running:
         key = f"environment.services.{name}.ready.command"
         command = None
         if ready.command:
-            words = [settings.fill(word, key, self._values(name)) for word in ready.command]
+            words = [settings.fill(word, key, self._objects.values(name)) for word in ready.command]
             argv = self._cluster.argv("exec", self._target(name), "--", *words)
             command = readiness.Command(argv, self._root, clean_environment(), self._folder / name / "ready.txt")
         ask = readiness.probe(ready, self._ports[name], command)
@@ -285,6 +230,13 @@ class _Running:
         self._check_forwards("during the start")
         if time.monotonic() - self._looked > GLANCE:
             self._look()
+
+    def _watch(self) -> None:
+        """`check`, but the pods are asked for every two seconds at most."""
+        self._check_forwards("while it was seeded")
+        if time.monotonic() - self._looked > GLANCE:
+            self.check()
+            self._looked = time.monotonic()
 
     def _look(self) -> None:
         for pod in self._cluster.pods():
