@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from tests.conftest import ROOT
 
 from vallum import config as configuration
 from vallum.check import Context, Planned, Skipped
@@ -268,6 +270,18 @@ def test_without_an_environment_the_reason_names_what_is_not_tested(tmp_path: Pa
     said = authorization.CHECK.applies(discover(tmp_path, config), config)
     assert isinstance(said, Skipped)
     assert "API1, API3, API5 and API6:2023 are not tested" in said.reason
+
+
+def test_its_cost_grows_with_the_operations_and_no_faster() -> None:
+    place = importlib.util.spec_from_file_location("operations", ROOT / "tests" / "bench" / "operations.py")
+    assert place is not None
+    assert place.loader is not None
+    bench = importlib.util.module_from_spec(place)
+    place.loader.exec_module(bench)
+    few, many = bench.measure("authorization", 14), bench.measure("authorization", 38)
+    assert (few["status"], many["status"]) == ("Completed", "Completed")
+    assert (few["findings"], many["findings"], few["missed"], many["missed"]) == (0, 0, 0, 0)
+    assert many["requests"] - few["requests"] <= 6 * (38 - 14)
 
 
 def test_a_broken_definition_is_inconclusive(api: Callable[..., Staged]) -> None:

@@ -274,7 +274,7 @@ def _is_secret(name: str, value: Any, operation: Operation) -> bool:
     if (
         not is_id(value)
         or not _SECRET.search(name)
-        or re.fullmatch(r"[*•xX.-]+\d{0,4}|\[?(redacted|hidden)\]?", str(value))
+        or re.fullmatch(r"[*•xX.-]{3,}\d{0,4}|\[?(redacted|hidden)\]?", str(value))
     ):
         return False
     if re.search(r"token", name, re.IGNORECASE) and operation.method != "GET":
