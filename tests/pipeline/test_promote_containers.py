@@ -136,6 +136,11 @@ def fetch(port: int) -> str:
         return ""
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as peer:
+        return peer.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_compose_switches_images_and_back(images, compose, tmp_path):
     project = f"vallum{uuid.uuid4().hex[:10]}"
     with socket.socket() as free:
@@ -252,3 +257,80 @@ def test_the_images_that_were_looked_at_are_those_of_whole_image_checks():
     results = (check("image", "completed", "a"), check("image", "incomplete", "b"), check("other", "completed", "c"))
     made = Verdict(status=Status.PASS, target="t", run="r", vallum="0", started="", checks=results)
     assert scanned(made) == {f"sha256:{'a' * 64}"}
+
+
+REGISTRY = """
+version: 0.1
+storage: {filesystem: {rootdirectory: %s}}
+http: {addr: "127.0.0.1:%d"}
+"""
+SKOPEO = """
+[promotion]
+kind = "tag"
+health = ["{env.HEALTH}"]
+pass-env = ["HEALTH", "DIGEST"]
+unscanned-images = "allow"
+watch-seconds = 0.2
+rollback-watch-seconds = 0
+interval = 0.1
+start-seconds = 0.2
+[promotion.tag]
+what = "image"
+name = "127.0.0.1:%(port)d/shop/live:now"
+source = "127.0.0.1:%(port)d/shop/built@{env.DIGEST}"
+"""
+
+
+@pytest.fixture
+def registry(images, tmp_path):
+    """A registry on the loopback with the three images as shop/built; its port."""
+    missing = [name for name in ("skopeo", "docker-registry") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not here: {', '.join(missing)}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "registry.yml").write_text(REGISTRY % (tmp_path / "storage", port))
+    settings = tmp_path / "home" / ".config" / "containers"
+    settings.mkdir(parents=True)
+    (settings / "registries.conf").write_text(f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n')
+    with (tmp_path / "registry.log").open("wb") as log:
+        server = subprocess.Popen(["docker-registry", "serve", str(tmp_path / "registry.yml")], stdout=log, stderr=log)
+    try:
+        until(lambda: listens(port))
+        for tag in ("one", "two"):
+            podman("push", "--tls-verify=false", f"{images}:{tag}", f"127.0.0.1:{port}/shop/built:{tag}")
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_skopeo_points_a_registrys_tag_to_a_digest_and_back(registry, tmp_path, monkeypatch):
+    def digest(name: str) -> str:
+        argv = ["skopeo", "inspect", "--format", "{{.Digest}}", f"docker://127.0.0.1:{registry}/shop/{name}"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        return done.stdout.strip()
+
+    files = {"a.py": "print(1)\n", "vallum.toml": only("bandit", extra=SKOPEO % {"port": registry})}
+    root = repository(tmp_path / "target", files)
+    assert judge(root).returncode == 0
+    commit_of.cache_clear()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    one, two = digest("built:one"), digest("built:two")
+    assert one != two
+    monkeypatch.setenv("DIGEST", two)
+    monkeypatch.setenv("HEALTH", "false")
+    said = promote.promote(root, ())
+    # a tag that was not there before cannot be taken from a registry
+    assert said.startswith("ROLLBACK FAILED"), said
+    assert "was not there before" in said
+    assert promote.promote(root, ("--resolved",)) == ""
+    monkeypatch.setenv("DIGEST", one)
+    monkeypatch.setenv("HEALTH", "true")
+    assert promote.promote(root, ("--again",)) == ""
+    assert digest("live:now") == one
+    monkeypatch.setenv("DIGEST", two)
+    monkeypatch.setenv("HEALTH", "false")
+    assert "rolled back: health was not well" in promote.promote(root, ())
+    assert digest("live:now") == one
