@@ -46,7 +46,7 @@ probe = "/me"
 """
 ALICE = '[environment.users.alice]\nusername = "alice"\npassword = "{secret.alice}"\n'
 BOB = '[environment.users.bob]\nusername = "bob"\npassword = "{secret.bob}"\n'
-ROOT = '[environment.users.root]\nusername = "root"\npassword = "{secret.root}"\nrole = "admin"\n'
+ADMIN = '[environment.users.root]\nusername = "root"\npassword = "{secret.root}"\nrole = "admin"\n'
 Staged = tuple[Target, Config, Context]
 
 
@@ -55,7 +55,7 @@ def api(tmp_path: Path) -> Callable[..., Staged]:
     def make(
         holes: str = "",
         *,
-        users: str = LOGIN + ALICE + BOB + ROOT,
+        users: str = LOGIN + ALICE + BOB + ADMIN,
         extra: str = "",
         change: Callable[[str], str] = str,
         deadline: float = 300,
