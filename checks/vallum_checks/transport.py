@@ -52,6 +52,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
 class _Look:
     def __init__(self, deployment: Deployment, ctx: Context) -> None:
         from vallum.stage.calls import surfaces
+        from vallum_checks.transport_engine import wire
 
         self.deployment = deployment
         self.ctx = ctx
@@ -61,7 +62,7 @@ class _Look:
         self.missed: list[Missed] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.requests = 0
+        self.line = wire.Line(deployment.scope, deployment.urls.values())
 
     def run(self) -> Outcome:
         mutual = [name for name in self.deployment.urls if settings.mutual(self.ctx.config.environment, name)]
@@ -83,7 +84,7 @@ class _Look:
             rules=tuple(rule.rule() for rule in RULES),
             findings=tuple(self.findings.values()),
             databases=(Database("vallum transport rules", "vallum", len(RULES)),),
-            notes=(f"{self.requests} requests", *self.notes),
+            notes=(f"{self.line.requests} requests", *self.notes),
         )
         self.problems += [f"{missed.target}: {missed.why}" for missed in self.missed]
         return Incomplete("; ".join(self.problems), run) if self.problems else Completed(run)
@@ -105,7 +106,7 @@ class _Look:
         if not https:
             return None
         try:
-            looked, version, digest = tls.look(self.ctx, https, self.ca)
+            looked, version, digest = tls.look(self.ctx, self.line, https, self.ca)
         except Inconclusive as error:
             self.missed += [Missed(f"{name} TLS", error.reason) for name in https]
             self.ctx.log.append(error.detail)
@@ -123,9 +124,8 @@ class _Look:
 
         environment = self.ctx.config.environment
         service = environment.services.get(name) if environment is not None else None
-        self.requests += 2
         try:
-            found = mutual.probe(name, url, service.ready.path if service else "/")
+            found = mutual.probe(self.line, name, url, service.ready.path if service else "/")
         except Inconclusive as error:
             self.missed.append(Missed(name, error.reason))
             return
@@ -135,7 +135,7 @@ class _Look:
     def _answers(self, name: str, url: str) -> None:
         """Headers of what the service answers: its pages and operations that only read, logged in, and its logins."""
         https = urlsplit(url).scheme == "https"
-        first = self._ask("GET", url + "/")
+        first = self.line.ask("GET", url + "/")
         if first.status == 0:
             self.missed.append(Missed(name, f"no answer ({first.why})"))
             return
@@ -173,14 +173,13 @@ class _Look:
             for name in browsing.secrets_in(parameter for parameter, _ in request.query):
                 self._secret(surface.service, where, name, "the definition takes it in the query", None)
             if declared.login:
-                reply = entering.log_in(surface, request, given)
-                self.requests += reply is not None
+                reply = entering.log_in(self.line, surface, request, given)
                 skipped += reply is None
             elif declared.method in SAFE and not declared.late:
                 from urllib.parse import urlencode
 
                 query = f"?{urlencode(request.query)}" if request.query else ""
-                reply = self._ask(
+                reply = self.line.ask(
                     declared.method, surface.url + request.path + query, {**dict(request.headers), **headers}
                 )
             else:
@@ -210,7 +209,6 @@ class _Look:
     def _redirect(self, name: str, url: str) -> None:
         """Plain HTTP on the same host: at the port that is configured, else at 80 beside 443. Nothing there is as good."""
         from vallum_checks.transport_engine import rules, tls
-        from vallum_checks.transport_engine.wire import ask
 
         parts = urlsplit(url)
         plain = self.plain.get(name, f"http://{parts.hostname}:80" if (parts.port or 443) == 443 else "")
@@ -220,20 +218,11 @@ class _Look:
         if urlsplit(plain).hostname != parts.hostname:
             self.problems.append(f"checks.transport.options.http: {name} is on another host")
             return
-        self.requests += 1
-        reply = ask("GET", plain.rstrip("/") + "/")
+        reply = self.line.ask("GET", plain.rstrip("/") + "/")
         away = urlsplit(reply.header("location")).scheme == "https" and 300 <= reply.status < 400
         if reply.status and not away and reply.status not in {400, 403, 421, 426}:
             text = f"plain HTTP answers {reply.status} and does not lead to https"
             self._add(name, None, tls.Weakness(rules.NO_REDIRECT, text), reply)
-
-    def _ask(self, method: str, url: str, headers: dict[str, str] | None = None) -> Reply:
-        from vallum_checks.transport_engine.wire import ask
-
-        if not self.deployment.scope.allows(url):
-            raise Inconclusive(f"{urlsplit(url).netloc} is outside the deployment: not requested")
-        self.requests += 1
-        return ask(method, url, headers)
 
     def _add(self, name: str, operation: Operation | None, weakness: Weakness, reply: Reply | None = None) -> None:
         """A finding, once for each rule, operation and parameter; without an operation, once for the service."""

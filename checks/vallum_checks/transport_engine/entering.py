@@ -13,7 +13,7 @@ from vallum.config import Config
 from vallum.stage import Deployment
 from vallum.stage.calls import Surface
 from vallum.stage.placeholders import fill
-from vallum_checks.transport_engine.wire import Reply, ask
+from vallum_checks.transport_engine.wire import Line, Reply
 
 
 class _Hidden(html.parser.HTMLParser):
@@ -46,7 +46,7 @@ def credentials(deployment: Deployment, config: Config) -> dict[str, str]:
     }
 
 
-def log_in(surface: Surface, request: Request, given: Mapping[str, str]) -> Reply | None:
+def log_in(line: Line, surface: Surface, request: Request, given: Mapping[str, str]) -> Reply | None:
     """The login's answer; None where its body does not have the configured login's fields, so that no one could be let in.
 
     A form's page is fetched first, for its hidden fields and cookies.
@@ -57,18 +57,18 @@ def log_in(surface: Surface, request: Request, given: Mapping[str, str]) -> Repl
         body = _object(request.body)
         if not given or not given.keys() <= body.keys():
             return None
-        return ask(request.operation.method, url, headers, json.dumps(body | dict(given)).encode())
+        return line.ask(request.operation.method, url, headers, json.dumps(body | dict(given)).encode())
     if "urlencoded" not in request.content_type:
         return None
     form = dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
     if not given or not given.keys() <= form.keys():
         return None
-    page = ask("GET", url)
+    page = line.ask("GET", url)
     hidden = _Hidden()
     hidden.feed(page.body.decode("utf-8", "replace"))
     if page.cookies:
         headers["Cookie"] = "; ".join(cookie.partition(";")[0] for cookie in page.cookies)
-    return ask(request.operation.method, url, headers, urlencode(form | hidden.fields | dict(given)).encode())
+    return line.ask(request.operation.method, url, headers, urlencode(form | hidden.fields | dict(given)).encode())
 
 
 def _object(body: bytes) -> dict[str, Any]:

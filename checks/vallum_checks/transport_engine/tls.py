@@ -16,6 +16,7 @@ from vallum.errors import Inconclusive
 from vallum.severity import Severity
 from vallum_checks._api import ApiRule
 from vallum_checks.transport_engine import rules
+from vallum_checks.transport_engine.wire import Line
 
 COMMANDS = {
     "certinfo": "certificate_info",
@@ -56,7 +57,7 @@ class Looked:
     about: str = ""
 
 
-def look(ctx: Context, urls: Mapping[str, str], ca: Path | None) -> tuple[dict[str, Looked], str, str]:
+def look(ctx: Context, line: Line, urls: Mapping[str, str], ca: Path | None) -> tuple[dict[str, Looked], str, str]:
     """What sslyze says of each https service of `urls`, its version and the digest of its lock file.
 
     Raises Inconclusive where it does not run or leaves no report.
@@ -64,7 +65,7 @@ def look(ctx: Context, urls: Mapping[str, str], ca: Path | None) -> tuple[dict[s
     tool = ctx.tool("sslyze")
     out = ctx.raw / "sslyze.json"
     places = {name: (urlsplit(url).hostname or "", urlsplit(url).port or 443) for name, url in urls.items()}
-    servers = sorted({f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in places.values()})
+    servers = sorted({_place(line, url) for url in urls.values()})
     argv: list[str | Path] = [
         tool.bin("sslyze"),
         "--mozilla_config",
@@ -86,6 +87,14 @@ def look(ctx: Context, urls: Mapping[str, str], ca: Path | None) -> tuple[dict[s
         name: found.get(place) or Looked(problems=["sslyze did not look at it"]) for name, place in places.items()
     }
     return looked, tool.version, tool.digest
+
+
+def _place(line: Line, url: str) -> str:
+    """As sslyze wants it: the address in braces is where it connects, the name is what it asks for."""
+    host, port, address = urlsplit(url).hostname or "", urlsplit(url).port or 443, line.address(url)
+    if ":" in host:
+        return f"[{host}]:{port}"
+    return f"{host}:{port}" if address == host or ":" in address else f"{host}:{port}{{{address}}}"
 
 
 def read(row: Mapping[str, Any], now: dt.datetime | None = None) -> Looked:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
+from vallum.errors import Inconclusive
 from vallum.finding import Exchange
+from vallum.stage.scope import Scope, origin_of
 
 DEADLINE = 15.0
 """Seconds for one answer."""
@@ -51,10 +56,36 @@ def unchecked() -> ssl.SSLContext:
     return context
 
 
-def ask(
-    method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"", deadline: float = DEADLINE
-) -> Reply:
-    """Send one request, past proxies, redirects not followed. `url` must belong to the deployment: the caller sees to that."""
+class Line:
+    """The way to the deployment: nothing but its hosts is asked, at the addresses that its scope holds; requests are counted.
+
+    Another port or scheme of a host is allowed: whether plain HTTP is answered beside https is what is asked for.
+    """
+
+    def __init__(self, scope: Scope, urls: Iterable[str]) -> None:
+        self._scope = scope
+        self._hosts = {urlsplit(url).hostname for url in urls}
+        self.requests = 0
+
+    def address(self, url: str) -> str:
+        """The address of `url`'s host. Raises Inconclusive for a host that is not the deployment's."""
+        origin = origin_of(url)
+        if origin[1] not in self._hosts:
+            raise Inconclusive(f"{origin[1]}:{origin[2]} is outside the deployment: not requested")
+        return self._scope.addresses(origin)[0]
+
+    def ask(self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Reply:
+        """Send one request; see `ask`."""
+        address = self.address(url)
+        if self._scope.allows(url):
+            self._scope.admit(origin_of(url))
+        self.requests += 1
+        return ask(method, url, headers, body, address)
+
+
+def ask(method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"", address: str = "") -> Reply:
+    """Send one request to the host of `url` (at `address`, where that is given), past proxies, redirects not followed."""
+    deadline = DEADLINE
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection: http.client.HTTPConnection
@@ -62,6 +93,9 @@ def ask(
         connection = http.client.HTTPSConnection(host, port, timeout=deadline, context=unchecked())
     else:
         connection = http.client.HTTPConnection(host, port, timeout=deadline)
+    if address:  # the name stays in Host and SNI
+        opened = functools.partial(_open, address)
+        connection._create_connection = opened  # type: ignore[attr-defined]  # noqa: SLF001 - the library's one place for it
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     given = {"Accept": "*/*", "User-Agent": "vallum", **(headers or {})}
     request = _message(f"{method} {path} HTTP/1.1", given.items(), body)
@@ -79,6 +113,10 @@ def ask(
         return Reply(0, why=_why(error), exchange=Exchange(request, ""))
     finally:
         connection.close()
+
+
+def _open(address: str, at: tuple[str, int], *given: Any) -> socket.socket:
+    return socket.create_connection((address, at[1]), *given)
 
 
 def _why(error: Exception) -> str:

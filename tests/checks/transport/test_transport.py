@@ -13,9 +13,10 @@ from vallum.errors import UserError
 from vallum.logins import Login
 from vallum.outcome import Completed, Incomplete, Outcome
 from vallum.severity import Severity
+from vallum.stage.scope import Scope
 from vallum_checks.transport_engine import browsing, mutual
 from vallum_checks.transport_engine import tls as engine
-from vallum_checks.transport_engine.wire import Reply
+from vallum_checks.transport_engine.wire import Line, Reply
 
 SHOP = """
 openapi: 3.0.3
@@ -70,6 +71,10 @@ def shop(flags: str, cache: str, back: str) -> Callable:
         return 200, [("Cache-Control", cache)], b"{}"
 
     return page
+
+
+def probe(url: str, path: str):
+    return mutual.probe(Line(Scope([url]), [url]), "a", url, path)
 
 
 def rules(outcome: Outcome, service: str) -> set[str]:
@@ -200,11 +205,11 @@ def test_a_service_that_does_not_answer(look) -> None:
 
 def test_mutual_tls(serve, tls, pages) -> None:
     demanding = serve(pages["hello"], tls("good", client=True)).url
-    assert mutual.probe("a", demanding, "/") == []
+    assert probe(demanding, "/") == []
     lax = serve(pages["hello"], tls("good")).url
-    assert [weakness.rule.id for weakness, _ in mutual.probe("a", lax, "/")] == ["transport-mtls-not-required"]
+    assert [weakness.rule.id for weakness, _ in probe(lax, "/")] == ["transport-mtls-not-required"]
     plain = serve(pages["hello"]).url
-    ((weakness, reply),) = mutual.probe("a", plain, "/healthz")
+    ((weakness, reply),) = probe(plain, "/healthz")
     assert weakness.rule.id == "transport-mtls-plaintext"
     assert weakness.rule.severity is Severity.HIGH
     assert reply.status == 200
@@ -212,12 +217,12 @@ def test_mutual_tls(serve, tls, pages) -> None:
 
 def test_a_refusal_is_told_from_a_login(serve, tls) -> None:
     nginx = serve(lambda *_: (400, [], b"<h1>No required SSL certificate was sent</h1>"), tls("good")).url
-    assert mutual.probe("a", nginx, "/") == []
+    assert probe(nginx, "/") == []
     from vallum.errors import Inconclusive
 
     unclear = serve(lambda *_: (401, [], b"log in first"), tls("good")).url
     with pytest.raises(Inconclusive, match="a answers 401 without a client certificate: whether it refuses"):
-        mutual.probe("a", unclear, "/")
+        probe(unclear, "/")
 
 
 def test_mutual_tls_of_an_environment(serve, pages, look) -> None:
@@ -315,3 +320,21 @@ def test_options_are_read_strictly(tmp_path: Path, options: dict) -> None:
 
     with pytest.raises(UserError, match=r"checks\.transport\.options"):
         settings.options(Config(checks={"transport": CheckSettings(options=options)}), tmp_path)
+
+
+def test_names_are_asked_at_their_pinned_address_only(serve, pages) -> None:
+    """The scope resolved the name once; what it resolves to later does not count, and other hosts are not asked."""
+    from vallum.errors import Inconclusive
+
+    port = serve(pages["hello"]).url.rpartition(":")[2]
+    url = f"http://shop.example:{port}"
+    line = Line(Scope([url], pinned={"shop.example": ("127.0.0.1",)}), [url])
+    reply = line.ask("GET", url + "/")
+    assert (reply.status, reply.body) == (200, b"hello")
+    assert reply.exchange is not None
+    with pytest.raises(Inconclusive, match=r"other\.example:80 is outside the deployment"):
+        line.ask("GET", "http://other.example/")
+    assert line.requests == 1
+    https = f"https://shop.example:{port}"
+    line = Line(Scope([https], pinned={"shop.example": ("127.0.0.1",)}), [https])
+    assert engine._place(line, https) == f"shop.example:{port}{{127.0.0.1}}"
