@@ -386,7 +386,7 @@ def label_of(operation: Declared) -> str:
 
 def _rule_id(kind: str) -> str:
     """`IgnoredAuth` → `schemathesis.ignored-auth`."""
-    return "schemathesis." + re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind).lower()
+    return "schemathesis." + re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.replace("GraphQL", "Graphql")).lower()
 
 
 def rules(findings: Iterable[Finding]) -> tuple[Rule, ...]:

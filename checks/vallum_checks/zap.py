@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from vallum.check import Check, Context, Planned, Skipped, Stage
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
-from vallum.outcome import Completed, Incomplete, Outcome, Run
+from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run
 from vallum.target import Target
 from vallum_checks import dast
 
 if TYPE_CHECKING:
     from vallum.stage import Deployment
+    from vallum.stage.calls import Surface
 
 
 def applies(target: Target, config: Config) -> Planned | Skipped:
@@ -44,11 +46,15 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
 
     defined = {surface.service: surface for surface in surfaces(deployment, ctx.target, ctx.config)[0]}
     targets, bare = [], []
+    silent: list[Surface] = []  # what has operations, and none that can be called
     for name, url in deployment.urls.items():
         surface = defined.get(name)
         pages = ("/",) if _is_page(deployment, url) else ()
         if surface is None and not pages:
             bare.append(name)
+            continue
+        if surface is not None and not surface.definition.operations and not pages:
+            silent.append(surface)
             continue
         targets.append(
             zap_engine.ScanTarget(
@@ -74,7 +80,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     )
     run = Run(
         tool=attack.tool,
-        coverage=tuple(attack.coverage),
+        coverage=tuple(_with(attack.coverage, silent)),
         rules=tuple(attack.rules),
         findings=tuple(attack.findings),
         databases=tuple(attack.databases),
@@ -85,6 +91,23 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         ),
     )
     return Incomplete(attack.incomplete, run) if attack.incomplete else Completed(run)
+
+
+def _with(coverage: Iterable[Coverage], silent: list[Surface]) -> Iterator[Coverage]:
+    """The coverage with the operations of services that cannot be called at all."""
+    missed = tuple(
+        Missed(f"{surface.service} {operation}", f"unsupported: {operation.unsupported}")
+        for surface in silent
+        for operation in surface.definition.unsupported
+    )
+    for part in coverage:
+        if part.unit == "operations" and missed:
+            yield Coverage(part.unit, part.expected + len(missed), part.seen, (*part.missed, *missed)[:1000])
+            missed = ()
+        else:
+            yield part
+    if missed:
+        yield Coverage("operations", len(missed), 0, missed[:1000])
 
 
 def _is_page(deployment: Deployment, url: str) -> bool:

@@ -305,6 +305,10 @@ def test_har_keeps_no_credentials(definition: Write) -> None:
         "GET /u/{id}",
     ]
     assert found.operations[0].declared == {"200", "404"}
+    assert {each.line for each in found.operations} == {0}, "a finding quotes its line, and this one holds everything"
+    pretty = read(definition(json.dumps({"log": {"entries": entries}}, indent=1), "pretty.har"))
+    texts = (path.parent / "pretty.har").read_text().splitlines()
+    assert {texts[each.line - 1].strip() for each in pretty.operations} == {"{"}
     assert not any(each.secured for each in found.operations), "a recording declares nothing"
     made = [request(found, str(each)) for each in found.operations]
     assert made[0].path == "/orders/17/items/5"

@@ -42,6 +42,7 @@ class Document:
     data: dict[str, Any] = field(repr=False)
     lines: Mapping[Place, int] = field(repr=False)
     size: int = 0
+    text: str = field(repr=False, default="")
 
 
 def content(path: Path, root: Path, name: str) -> str:
@@ -76,7 +77,7 @@ def parse(text: str, name: str, *, written_as_json: bool) -> Document:
         raise Inconclusive(f"cannot read the API definition {name}: it is no YAML or JSON: {said}") from None
     if not isinstance(data, dict):
         raise Inconclusive(f"cannot read the API definition {name}: it holds no object")
-    return Document(name, data, lines, len(text))
+    return Document(name, data, lines, len(text), text)
 
 
 def _kept(place: Place) -> bool:

@@ -36,6 +36,7 @@ def of(document: Document, path: Path, root: Path, origin: str = "") -> Definiti
 
 
 def _requests(document: Document, origin: str, left: Counter[str]) -> Iterator[recorded.Recorded]:
+    lines = recorded.Lines(document)
     for number, entry in enumerate(document.data["log"]["entries"]):
         asked = entry["request"]
         parts = urlsplit(str(asked["url"]))
@@ -59,7 +60,7 @@ def _requests(document: Document, origin: str, left: Counter[str]) -> Iterator[r
         yield recorded.Recorded(
             method=method,
             path=template,
-            line=document.lines.get(("log", "entries", number), 0),
+            line=lines.at(("log", "entries", number)),
             statuses=frozenset({str(status)} if 0 < status < 500 else ()),
             query=recorded.query_of(parse_qsl(parts.query, keep_blank_values=True, max_num_fields=1000)),
             body=body,

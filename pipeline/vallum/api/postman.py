@@ -48,6 +48,7 @@ class _Collection:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.variables = _pairs(document.data.get("variable"))
+        self.lines = recorded.Lines(document)
 
     def requests(self) -> Iterator[recorded.Recorded]:
         yield from self._items(self.document.data["item"], ("item",), self.document.data.get("auth"))
@@ -59,7 +60,7 @@ class _Collection:
             if isinstance(item.get("item"), list):
                 yield from self._items(item["item"], (*here, "item"), own)
             elif item.get("request") is not None:
-                yield self._request(item, self.document.lines.get(here, 0), own)
+                yield self._request(item, self.lines.at(here), own)
 
     def _request(self, item: Mapping[str, Any], line: int, auth: Any) -> recorded.Recorded:
         asked = item["request"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
+from vallum.api.document import Document, Place
 from vallum.api.model import LATE, PASSWORD, Definition, Known, Operation, Request, segments
 
 MAX_OPERATIONS = 5_000
@@ -45,6 +46,19 @@ class Recorded:
     body: bytes = b""
     content_type: str = ""
     values: dict[str, str] = field(default_factory=dict)
+
+
+class Lines:
+    """Where requests stand in a recording. Only lines that hold nothing but a brace: a finding quotes its line."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._texts = document.text.split("\n")
+
+    def at(self, place: Place) -> int:
+        """The line, from 1, or 0."""
+        line = self._document.lines.get(place, 0)
+        return line if line and self._texts[line - 1].strip() in {"{", "[{", "}, {", "},{"} else 0
 
 
 def template_of(path: str) -> tuple[str, dict[str, str]]:
