@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ _JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*")
 _HEADERS = re.compile(rb"(?im)^((?:proxy-)?authorization:|cookie:|x-api-key:)([ \t]*)([^\r\n]+)")
 _SET_COOKIE = re.compile(rb"(?im)^(set-cookie:[^=\r\n;]*=)()([^\r\n;]+)")
 """Credential headers of a raw HTTP message. Of Set-Cookie only the value goes: findings are about its attributes."""
+_BETWEEN = b"\xff"
+"""A byte that no text holds in UTF-8."""
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
@@ -31,7 +34,7 @@ class Redactor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._forms: tuple[bytes, ...] = ()
-        self._codes: tuple[re.Pattern[bytes], ...] = ()
+        self._codes: dict[bytes, re.Pattern[bytes]] = {}
 
     def add(self, secret: str) -> None:
         """From now on, replace `secret` as it is, URL-quoted, and as it stands inside JSON and HTML."""
@@ -50,7 +53,8 @@ class Redactor:
     def add_code(self, code: str) -> None:
         """From now on, replace a one-time code, where it is not a part of a longer number: six digits are soon met."""
         with self._lock:
-            self._codes = (*self._codes, re.compile(rb"(?<![0-9.])%s(?![0-9])" % re.escape(code.encode())))
+            once = code.encode()
+            self._codes = {**self._codes, once: re.compile(rb"(?<![0-9.])%s(?![0-9])" % re.escape(once))}
 
     @property
     def longest(self) -> int:
@@ -62,8 +66,9 @@ class Redactor:
         for form in self._forms:
             if form in content:
                 content = content.replace(form, MARK.encode())
-        for code in self._codes:
-            content = code.sub(MARK.encode(), content)
+        for code, pattern in self._codes.items():
+            if code in content:
+                content = pattern.sub(MARK.encode(), content)
         return _JWT.sub(MARK.encode(), content) if b"eyJ" in content else content
 
     def text(self, content: str) -> str:
@@ -75,22 +80,20 @@ class Redactor:
 
     def struct(self, value: _Struct) -> _Struct:
         """The same struct (a Run, an Outcome) with every text in it redacted; numbers and the words of enums stay."""
-        redacted: _Struct = self._walk(value)
-        return redacted
+        texts: list[bytes] = []
 
-    def _walk(self, value: Any) -> Any:
-        if type(value) is str:
-            return self.data(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
-        if isinstance(value, msgspec.Struct):
-            before = {name: getattr(value, name) for name in value.__struct_fields__}
-            after = {name: self._walk(one) for name, one in before.items()}
-            changed = {name: one for name, one in after.items() if one is not before[name]}
-            return msgspec.structs.replace(value, **changed) if changed else value
-        if isinstance(value, dict):
-            return {self._walk(name): self._walk(one) for name, one in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(self._walk(one) for one in value)
-        return value
+        def collect(text: str) -> str:
+            texts.append(text.encode("utf-8", "surrogatepass"))
+            return text
+
+        _walk(value, collect)
+        before = _BETWEEN.join(texts)  # at once: an outcome has 100,000 texts, and there may be 50 secrets
+        after = self.data(before)
+        if after == before:
+            return value
+        parts = iter(after.split(_BETWEEN))
+        redacted: _Struct = _walk(value, lambda _: next(parts).decode("utf-8", "surrogatepass"))
+        return redacted
 
     def sweep(self, folder: Path) -> int:
         """Rewrite the files below `folder` that hold a secret; returns how many did. Links are not followed."""
@@ -104,3 +107,22 @@ class Redactor:
                 artifacts.write(path, after)
                 changed += 1
         return changed
+
+
+def _walk(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with every text in it changed; what stays the same stays the same object."""
+    if type(value) is str:
+        return change(value)
+    if isinstance(value, msgspec.Struct):
+        before = {name: getattr(value, name) for name in value.__struct_fields__}
+        after = {name: _walk(one, change) for name, one in before.items()}
+        changed = {name: one for name, one in after.items() if one is not before[name] and one != before[name]}
+        return msgspec.structs.replace(value, **changed) if changed else value
+    if isinstance(value, dict):
+        return {_walk(name, change): _walk(one, change) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        after_all = [_walk(one, change) for one in value]
+        if all(one is other for one, other in zip(after_all, value, strict=True)):
+            return value
+        return type(value)(after_all)
+    return value
