@@ -237,6 +237,15 @@ def test_it_dies_in_use_after_a_flood_and_another_ignores_sigterm(running: Proje
     size = deployment.logs["a"].stat().st_size
     assert log.HEAD < size < log.HEAD + log.TAIL + 200
     assert running.left() == []
+    for url in deployment.urls.values():  # not even one who ignores SIGTERM holds its port
+        assert sockets.listeners(int(url.rpartition(":")[2])) == []
+
+
+def test_a_command_that_is_not_in_the_image(running: Project) -> None:
+    running.service("a", command=["no-such-program"])
+    with pytest.raises(Inconclusive, match=r"a ended with exit code 127 during its start: .*no-such-program"):
+        enter(running)
+    assert running.left() == []
 
 
 def test_an_image_that_cannot_be_built(running: Project) -> None:

@@ -5,7 +5,8 @@ carry out it tends to leave out with a warning, and here nothing may be left out
 attached to us, so its output comes through our pipe (bounded, redacted, on no disk of the engine's) and its end is seen at
 once. Ports are published on 127.0.0.1 only, on a free port of the engine's choice, whatever the file says.
 
-Seen to work with podman 4.3.1 as root; **unverified**: docker, rootless podman, an engine on another machine.
+Seen to work with podman 4.3.1 as root, and with docker's client on podman's socket; **unverified**: docker's own engine, rootless
+podman, an engine on another machine (whose ports and addresses would not be this machine's).
 """
 
 from __future__ import annotations
@@ -274,7 +275,10 @@ class _Running:
                 continue
             tail = self._logs.tail(name)
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            last = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "it printed nothing")
+            lines = [line.strip() for line in tail.splitlines() if line.strip()]
+            if code in engine.OWN_FAILURES:  # after the reason docker prints an advice
+                lines = [line for line in lines if "error" in line.lower()] or lines
+            last = lines[-1] if lines else "it printed nothing"
             when = "during its start" if starting else "while it was in use"
             raise Inconclusive(f"the service {name} {how} {when}: {last[:300]}", tail)
 

@@ -1,6 +1,7 @@
 """A container engine by its command line: podman or docker, whichever answers. Both understand what is said here.
 
-Seen to work with podman 4.3.1. **Unverified** with docker, of which only a client was at hand.
+Seen to work with podman 4.3.1, and with the client of docker 28.2 on podman's socket (DOCKER_HOST). **Unverified** with docker's
+own engine, which was not at hand.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ DEADLINE = 60.0
 """Seconds for a question."""
 GRACE = 2
 """Seconds between SIGTERM and SIGKILL."""
+OWN_FAILURES = (125, 126, 127)
+"""Exit codes by which `run` says that no program of the container ran (docker's and podman's run reference)."""
 _PROBE = {"podman": ("info", "--format", "{{.Version.Version}}"), "docker": ("info", "--format", "{{.ServerVersion}}")}
 
 
