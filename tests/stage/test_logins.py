@@ -17,6 +17,7 @@ from vallum.check import Check, Context, Planned, Stage
 from vallum.errors import Inconclusive, UserError
 from vallum.finding import Finding, Rule
 from vallum.gate import judge
+from vallum.logins import SecretSource
 from vallum.outcome import Completed, Coverage, Outcome, Run, Tool
 from vallum.plan import make
 from vallum.reports import write_all
@@ -25,6 +26,7 @@ from vallum.stage import Deployment, settings
 from vallum.stage.calls import Caller
 from vallum.stage.login import User, log_in_all
 from vallum.stage.login.conversation import Conversation
+from vallum.stage.stage import describe
 from vallum_checks import dast
 
 from .staged import ALICE, leaks, staged
@@ -430,3 +432,28 @@ def test_mistakes_are_told_before_anything_starts(tmp_path: Path, login: str, us
     with pytest.raises(UserError, match=message) as caught:
         settings.check(config.environment, target.root)
     assert caught.value.hint
+
+
+def test_what_is_up_is_described_without_secrets_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = 'kind = "header"\nheader = "X-API-Key"\nvalue = "{secret.key}"'
+    target, config = staged(tmp_path / "1", "echo", login, users="")
+    with stage.deploy(target, config, "r") as deployment:
+        text = describe(deployment, config)
+        assert f"secret key   {deployment.secrets['key']}" in text
+        assert f"  X-API-Key: {deployment.secrets['key']}\n" in text
+    monkeypatch.setenv("PARTNER_KEY", "key-of-the-partner")
+    assert config.environment is not None
+    config = msgspec.structs.replace(
+        config,
+        environment=msgspec.structs.replace(
+            config.environment, secrets={**config.environment.secrets, "key": SecretSource(env="PARTNER_KEY")}
+        ),
+    )
+    with stage.deploy(target, config, "r") as deployment:
+        text = describe(deployment, config)
+        assert "key-of-the-partner" not in text
+        assert "secret key   (read from elsewhere: not shown)" in text
+        assert deployment.secrets["alice"] in text
+    assert leaks(artifacts.folder(target.root), {"key-of-the-partner"}) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vallum.config import Config
 from vallum.errors import UserError
+from vallum.logins import SecretSource
 from vallum.stage import ENVIRONMENTS, settings, state, supervisor
 from vallum.stage.environment import Deployment
 from vallum.target import Target
@@ -32,11 +33,23 @@ def down(root: Path) -> str:
 
 
 def describe(deployment: Deployment, config: Config) -> str:
-    """The addresses, the secrets and how to send a logged-in request."""
+    """The addresses, the secrets and how to send a logged-in request.
+
+    A secret that was read from elsewhere holds beyond this deployment: it is named, and its value is not shown. Nor is the
+    header of a login that such a secret, or an identity provider outside, stands behind.
+    """
+    environment = config.environment
+    sources = environment.secrets if environment else {}
+    made = {name for name, source in sources.items() if not isinstance(source, SecretSource)}
     lines = [f"{name:12} {url}" for name, url in deployment.urls.items()]
-    lines += [f"secret {name:5} {value}" for name, value in deployment.secrets.items()]
-    login = config.environment.login if config.environment else None
+    lines += [
+        f"secret {name:5} {value if name in made else '(read from elsewhere: not shown)'}"
+        for name, value in deployment.secrets.items()
+    ]
+    login = environment.login if environment else None
     if login is not None and deployment.session is not None:
-        header = "; ".join(f"{key}: {value}" for key, value in deployment.headers().items())
-        lines += [f"logged in at {deployment.urls[login.service]}{login.path}:", f"  {header}"]
+        lines.append(f"logged in at {deployment.urls[login.service]}{login.path}:")
+        own = made >= deployment.secrets.keys() and not login.allow
+        headers = deployment.headers().items()
+        lines.append("  " + ("; ".join(f"{key}: {value}" for key, value in headers) if own else "(not shown)"))
     return "\n".join([*lines, "take it down with: vallum -s unstage"])
