@@ -376,6 +376,29 @@ def test_closing_ends_what_is_under_way(upstream) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("vallum-proxy")]
 
 
+def test_connections_are_bounded(upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vallum.stage import proxy as proxies
+
+    monkeypatch.setattr(proxies, "MAX_CONNECTIONS", 2)
+    server = upstream(ok)
+    with proxied(server.url) as (_, _, address):
+        host, port = address.removeprefix("http://").split(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(4)]
+        where = server.url.removeprefix("http://").encode()
+        for peer in idle:
+            peer.sendall(b"GET http://%s/ HTTP/1.1\r\n\r\n" % where)
+        while len(server.heads) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert len(server.heads) == 2
+        idle[0].close()
+        idle[1].close()
+        while len(server.heads) < 3:
+            time.sleep(0.01)
+    for peer in idle:
+        peer.close()
+
+
 def test_requests_per_second(upstream) -> None:
     server, other = upstream(ok), upstream(ok)
     with proxied(server.url, other.url, rate=20) as (scope, client, _):

@@ -75,7 +75,10 @@ class Proxy:
                 peer, _ = self._server.accept()
             except OSError:
                 return
-            self._room.acquire()
+            while not self._room.acquire(timeout=0.1):
+                if self._closing:
+                    peer.close()
+                    return
             thread = threading.Thread(target=self._serve, args=(peer,), name="vallum-proxy-peer", daemon=True)
             with self._lock:
                 self._open.add(peer)
