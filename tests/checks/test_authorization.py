@@ -100,7 +100,7 @@ def whole(outcome: Outcome) -> Run:
     return outcome.run
 
 
-@pytest.mark.parametrize("holes", ["", "polite strict"])
+@pytest.mark.parametrize("holes", ["", "polite strict limits"])
 def test_a_sound_service_has_no_finding_and_is_put_back(api: Callable[..., Staged], holes: str) -> None:
     target, config, ctx = api(holes)
     with deploy(target, config, "run-1") as deployment:
@@ -187,6 +187,18 @@ def test_no_user_is_said_and_the_rest_is_done(api: Callable[..., Staged]) -> Non
     notes = "\n".join(run.notes)
     for word in ("API1:2023 and API3:2023", "API5:2023 as an ordinary user", "API6:2023"):
         assert f"not tested: {word}" in notes
+
+
+def test_a_failure_of_the_service_is_no_refusal(api: Callable[..., Staged]) -> None:
+    outcome = attack(api("read change delete fails"))
+    assert isinstance(outcome, Completed)  # the runner judges its coverage
+    assert found(outcome.run) == set()
+    missed = {one.target: one.why for one in outcome.run.coverage[0].missed}
+    assert missed.keys() == {
+        *(f"notes {method} /notes/{{key}}" for method in ("GET", "PUT", "DELETE")),
+        "notes GET /notes/{id}/lines",
+    }
+    assert set(missed.values()) == {"bob is answered 503, which tells nothing"}
 
 
 DOCUMENTS = """

@@ -18,6 +18,7 @@ from vallum_checks.authorization_engine.model import (
     Thing,
     keys_of,
     shape_of,
+    unclear,
     without_passwords,
 )
 
@@ -61,8 +62,8 @@ def read(e: Engagement, site: Site) -> None:
         # What names its owner and is given to all who are logged in is a directory; but not to nobody, if a login is declared.
         for actor in _others(e) if thing.private else [OUTSIDE]:
             answer = e.ask(site, operation, actor, path)
-            if answer.status == 0:
-                e.miss(site, operation, f"no answer to {actor.name} ({answer.why})")
+            if unclear(answer):
+                e.miss(site, operation, f"{actor.name} is answered {answer.status or answer.why}, which tells nothing")
             if answer.status == 401 and actor is e.second and not _accepted(e, site):
                 e.miss(site, operation, f"the login of {actor.name} is not accepted by {site.surface.service}")
             if not answer.ok or not shows(mine, answer):
@@ -140,8 +141,8 @@ def _attempt(e: Engagement, site: Site, operation: Operation, thing: Thing) -> N
     body = changed_body(e, site, operation, old)
     for actor in _others(e):
         answer = e.ask(site, operation, actor, path, body)
-        if answer.status == 0:
-            e.miss(site, operation, f"no answer to {actor.name} ({answer.why})")
+        if unclear(answer):
+            e.miss(site, operation, f"{actor.name} is answered {answer.status or answer.why}, which tells nothing")
             return
         if answer.status in REFUSED:
             continue

@@ -10,7 +10,7 @@ from vallum.stage.calls import Answer
 from vallum_checks.authorization_engine import rules
 from vallum_checks.authorization_engine.answers import shows
 from vallum_checks.authorization_engine.declared import Mark
-from vallum_checks.authorization_engine.model import OUTSIDE, REFUSED, Engagement, Site
+from vallum_checks.authorization_engine.model import OUTSIDE, REFUSED, Engagement, Site, unclear
 
 _LOGIN_PAGE = re.compile(rb"<input[^>]{0,200}type\s*=\s*[\"']?password", re.IGNORECASE)
 
@@ -34,8 +34,8 @@ def _call(e: Engagement, site: Site, operation: Operation, mark: Mark) -> None:
     thing = site.thing(operation)
     path = site.path(operation) if thing is None or thing.private is not None else ""
     outside = e.ask(site, operation, OUTSIDE, path)
-    if outside.status == 0:
-        e.miss(site, operation, f"no answer ({outside.why})")
+    if unclear(outside):
+        e.miss(site, operation, f"answers {outside.status or outside.why}, which tells nothing")
         return
     if _works(outside):
         what = f"answers without a login, and is not for everybody ({mark.why})"
@@ -49,8 +49,8 @@ def _call(e: Engagement, site: Site, operation: Operation, mark: Mark) -> None:
         _unsure(e, site, operation, path, outside)
         return
     mine = e.ask(site, operation, e.first, path)
-    if mine.status == 0:
-        e.miss(site, operation, f"no answer ({mine.why})")
+    if unclear(mine):
+        e.miss(site, operation, f"answers {mine.status or mine.why}, which tells nothing")
     elif not _works(mine):
         _unsure(e, site, operation, path, mine)
     elif mark.declared or operation.method != "GET" or not _personal(e, site, operation, path, mine):

@@ -24,7 +24,8 @@ _CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-u
 """RFC 9110, section 13.1: with an invented value a request fails before anybody is asked who sent it."""
 REFUSED = frozenset({401, 403, 404, 405, 410})
 """Answers that keep a caller out. What else is not 2xx may be about the request, and is asked again as its owner."""
-GENERIC = frozenset({"id", "name", "key", "number", "code", "slug", "uuid"})
+LONGEST_WAIT = 65.0
+"""Seconds: most limits count by the minute."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,9 @@ class Engagement:
             kind = request.content_type if "json" in request.content_type else "application/json"
             request = replace(request, body=json.dumps(body).encode(), content_type=kind)
         answer = self.caller.send(site.surface, request, actor.header())
+        if answer.status == 429:
+            time.sleep(min(_wait(answer), max(0.0, self._end - time.monotonic())))
+            answer = self.caller.send(site.surface, request, actor.header())
         key = (site.surface.service, operation)
         if answer.status not in {0, 404, 405, 501}:
             self.reached.add(key)
@@ -223,6 +227,17 @@ class Engagement:
                 and self.mark(site, operation) is None
             )
         return site.ordinary
+
+
+def unclear(answer: Answer) -> bool:
+    """Whether an answer tells nothing of who may do what: none at all, a limit of requests, a failure of the service."""
+    return answer.status in {0, 429} or answer.status >= 500
+
+
+def _wait(answer: Answer) -> float:
+    """Seconds to wait where there were too many requests: Retry-After (RFC 9110, 10.2.3), at most LONGEST_WAIT."""
+    said = answer.headers.get("retry-after", "")
+    return min(float(said), LONGEST_WAIT) if said.isdigit() else 1.0
 
 
 def enters(operation: Operation) -> bool:

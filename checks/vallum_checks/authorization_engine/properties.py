@@ -15,7 +15,14 @@ from vallum_checks.authorization_engine import rules
 from vallum_checks.authorization_engine.answers import is_id, one, squeeze
 from vallum_checks.authorization_engine.bola import witness_of
 from vallum_checks.authorization_engine.declared import answer_schema, body_shape, follow, shape, words
-from vallum_checks.authorization_engine.model import Engagement, Site, parameter_of, shape_of, without_passwords
+from vallum_checks.authorization_engine.model import (
+    Engagement,
+    Site,
+    parameter_of,
+    shape_of,
+    unclear,
+    without_passwords,
+)
 from vallum_checks.authorization_engine.objects import made_id, throw_away
 
 PRIVILEGE = re.compile(
@@ -119,6 +126,9 @@ def _send(
     if answer.status == 409 and operation.method == "POST":
         answer = e.ask(site, operation, e.first, path, {**_fresh(site, operation, body), **extra})
     if not answer.ok:
+        if unclear(answer) and len(extra) == 1:
+            said = answer.status or answer.why
+            e.miss(site, operation, f"with `{next(iter(extra))}` it is answered {said}, which tells nothing")
         return None
     proof, lasting = answer, False
     if operation.method == "POST":

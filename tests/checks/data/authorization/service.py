@@ -51,6 +51,10 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         me = next((name for name in PASSWORDS if token == f"tok-{name}-{PASSWORDS[name]}"), "")
+        if "fails" in HOLES and me == "bob" and path.startswith("/notes/"):
+            return self.say(503)
+        if "limits" in HOLES and hits % 5 == 0 and path.startswith("/notes"):
+            return self.say(429, {}, **{"Retry-After": "0"})
         for (method, pattern), act in ROUTES.items():
             found = re.fullmatch(pattern, path)
             if found and method == self.command:
