@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def options(config: Config, root: Path) -> tuple[Path | None, dict[str, str]]:
-    """`[checks.transport.options]`: `ca`, a file with the authorities that sign the services' certificates, and `http`, the
+    """`[checks.transport.options]`: `ca`, a file with the authorities that sign the services' certificates
+    (else `environment.url.authorities`), and `http`, the
     plain-HTTP address of a service on the same host, which must redirect. Raises UserError."""
     given = dict(config.settings("transport").options)
     ca, plain = given.pop("ca", ""), given.pop("http", {})
@@ -28,6 +29,8 @@ def options(config: Config, root: Path) -> tuple[Path | None, dict[str, str]]:
         isinstance(url, str) and urlsplit(url).scheme == "http" and urlsplit(url).hostname for url in plain.values()
     ):
         raise UserError(f"{where}.http cannot be {plain!r}", 'such as { gateway = "http://127.0.0.1:8080" }')
+    elsewhere = config.environment.url if config.environment is not None else None
+    ca = ca or (elsewhere.authorities if elsewhere is not None else "")
     return (root / ca if ca else None), plain
 
 

@@ -338,3 +338,33 @@ def test_names_are_asked_at_their_pinned_address_only(serve, pages) -> None:
     https = f"https://shop.example:{port}"
     line = Line(Scope([https], pinned={"shop.example": ("127.0.0.1",)}), [https])
     assert engine._place(line, https) == f"shop.example:{port}{{127.0.0.1}}"
+
+
+@pytest.mark.slow
+def test_an_https_deployment_that_somebody_else_started(serve, tls, pages, certificates: Path, tmp_path: Path) -> None:
+    """The whole way: configuration, environment of kind `url`, deployment, sslyze, liveness after the check."""
+    import shutil
+
+    from vallum import config as configuration
+    from vallum.check import Context
+    from vallum.target import discover
+    from vallum_checks import transport
+
+    urls = {"good": serve(pages["strict"], tls("good")).url, "plain": serve(pages["hello"], tls("good")).url}
+    lines = ["[environment]", 'kind = "url"', "[environment.url]", 'authorities = "ca.pem"']
+    lines.append(f"allow = {json.dumps([urlsplit(url).netloc for url in urls.values()])}")
+    for name, url in urls.items():
+        (tmp_path / name).mkdir()
+        lines += [f"[environment.services.{name}]", f'directory = "{name}"', f'url = "{url}"']
+    (tmp_path / "vallum.toml").write_text("\n".join(lines) + "\n")
+    shutil.copyfile(certificates / "ca.pem", tmp_path / "ca.pem")
+    for name in ("raw", "scratch"):
+        (tmp_path / ".vallum" / name).mkdir(parents=True)
+    config = configuration.load(tmp_path)
+    folder = tmp_path / ".vallum"
+    ctx = Context(discover(tmp_path, config), config, "_", folder, folder / "raw", folder / "scratch", deadline=300.0)
+    outcome = transport.CHECK.run(ctx)
+    assert isinstance(outcome, Completed), outcome
+    assert rules(outcome, "good") == set()
+    assert rules(outcome, "plain") == {"no-hsts"}
+    assert outcome.run.tool.name == "sslyze"
