@@ -180,35 +180,16 @@ def test_a_graph_of_types_that_all_know_each_other_stays_small() -> None:
     assert len(body) < 10_000
 
 
-SERVER = """
-import json, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from graphql import build_schema, graphql_sync
-schema = build_schema(sys.argv[2])
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        data = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        root = {"orders": [], "deleteOrder": True}
-        result = graphql_sync(schema, data["query"], root, None, data.get("variables"), data.get("operationName"))
-        body = json.dumps(result.formatted).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
-
-
 @pytest.fixture(scope="module")
-def graphql_server() -> Iterator[str]:
+def graphql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server by graphql-core, GraphQL's reference in Python: schemathesis brings it."""
+    schema = tmp_path_factory.mktemp("graphql") / "schema.graphql"
+    schema.write_text(SCHEMA)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     python = tools.prepare("schemathesis").bin("python")
-    server = subprocess.Popen([python, "-c", SERVER, str(port), SCHEMA])
+    server = subprocess.Popen([python, Path(__file__).with_name("graphql_server.py"), str(port), schema])
     try:
         for _ in range(600):
             with socket.socket() as probe:

@@ -353,6 +353,13 @@ def test_an_empty_definition_cannot_take_the_place_of_the_whole(staged: Checkout
     environment = staged.config().environment
     assert environment is not None
     assert environment.services["cart"].openapi == ""  # openapi.yaml is found there, as at the base
+    other = SERVICES.replace(
+        'command = ["python", "cart.py"]', 'command = ["python", "cart.py"]\ndefinition = { file = "one.har" }'
+    )
+    staged.commit({"vallum.toml": other, "services/cart/one.har": "{}"})
+    environment = staged.config().environment
+    assert environment is not None
+    assert environment.services["cart"].definition is None
 
 
 def test_a_target_in_a_folder_of_the_repository(tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ from .conftest import Shop
         ("depends-on = []", 'depends-on = ["b"]', r"a\.depends-on: there is no service `b`"),
         ("depends-on = []", 'depends-on = ["a"]', r"depends-on goes round in a circle among a"),
         ("depends-on = []", 'openapi = "none.yaml"', r"a\.openapi: there is no file 'none\.yaml'"),
+        ("depends-on = []", 'definition = { kind = "grpc" }', r"a\.definition\.file is empty"),
+        ("depends-on = []", 'definition = { file = "none.har" }', r"a\.definition\.file: there is no file 'none\.har'"),
+        (
+            "depends-on = []",
+            'definition = { kind = "graphql", endpoint = "x" }',
+            r"a\.definition\.endpoint: 'x' is not a path",
+        ),
         ("depends-on = []", 'install = "none.txt"', r"a\.install: there is no file 'none\.txt'"),
         ('service = "a"', 'service = "b"', r"environment\.login\.service: there is no service `b`"),
         ('probe = "/me"', 'probe = "me"', r"environment\.login\.probe: 'me' is not a path"),
