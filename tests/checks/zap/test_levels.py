@@ -120,3 +120,26 @@ def test_a_variant_follows_its_rule(tmp_path: Path) -> None:
     assert found.suppression is not None
     assert found.suppression.by == "zap.tsv:9"
     assert found.severity is Severity.MEDIUM
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ('rules = "none.tsv"', r"zap\.rules: none\.tsv cannot be read"),
+        ("service-minutes = { carts = 3 }", r"zap\.service-minutes: there is no service `carts`"),
+        ('release = "https://zap.example/ZAP.tar.gz"', r"zap\.release is not pinned"),
+        ('mode = "aggressive"', r"zap\.mode"),
+        ("minutes = 0", r"zap\.minutes"),
+    ],
+)
+def test_wrong_settings_are_said_before_anything_starts(tmp_path: Path, settings: str, why: str) -> None:
+    from vallum import config as configuration
+    from vallum.target import discover
+    from vallum_checks import zap
+
+    (tmp_path / "cart").mkdir()
+    service = '[environment.services.cart]\ndirectory = "cart"\ncommand = ["python", "cart.py"]\n'
+    (tmp_path / "vallum.toml").write_text(f"{service}[zap]\n{settings}\n")
+    with pytest.raises(UserError, match=why):
+        config = configuration.load(tmp_path)
+        zap.CHECK.applies(discover(tmp_path, config), config)
