@@ -248,6 +248,18 @@ def test_a_command_that_is_not_in_the_image(running: Project) -> None:
     assert running.left() == []
 
 
+def test_a_folder_for_secrets_that_somebody_else_made_is_not_used(project: Project) -> None:
+    from vallum.stage import containers
+
+    folder = containers.make_private(project.label)
+    try:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(Inconclusive, match="cannot make the folder for secrets"):
+            containers.make_private(project.label)
+    finally:
+        folder.rmdir()
+
+
 def test_an_image_that_cannot_be_built(running: Project) -> None:
     running.service("a")
     (running.root / "a/Dockerfile").write_text(f"FROM {BASE}\nRUN echo the reason; exit 3\n")

@@ -26,6 +26,16 @@ def private_folder(label: str) -> Path:
     return (memory if memory.is_dir() else Path.home() / ".cache") / f"vallum-{os.getuid()}-{label}"
 
 
+def make_private(label: str) -> Path:
+    """The private folder, made anew. Raises Inconclusive where somebody else has taken its name."""
+    folder = private_folder(label)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise Inconclusive(f"cannot make the folder for secrets {folder}: {error.strerror}") from None
+    return folder
+
+
 class Commands:
     """The commands of one run. `prefix` begins the name of everything that is made; `secrets` are never on a command line."""
 
@@ -59,8 +69,7 @@ class Commands:
 
     def write_secrets(self) -> None:
         """Each secret as a file that containers may read, in a folder that nobody else may enter."""
-        folder = self.private
-        folder.mkdir(mode=0o700, parents=True)
+        folder = make_private(self._label)
         for name, secret in self._project.secrets.items():
             data = secret.file.read_bytes() if secret.file else secret.value.encode()
             self._redactor.add(data.decode("utf-8", "replace").strip())

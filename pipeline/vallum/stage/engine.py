@@ -22,6 +22,8 @@ DEADLINE = 60.0
 """Seconds for a question."""
 GRACE = 2
 """Seconds between SIGTERM and SIGKILL."""
+LARGEST = 16 << 30
+"""Bytes of one file in an image that is built or pulled."""
 OWN_FAILURES = (125, 126, 127)
 """Exit codes by which `run` says that no program of the container ran (docker's and podman's run reference)."""
 _PROBE = {"podman": ("info", "--format", "{{.Version.Version}}"), "docker": ("info", "--format", "{{.ServerVersion}}")}
@@ -36,7 +38,7 @@ class Engine:
 
     def ask(self, *words: str, deadline: float = DEADLINE, cwd: Path | None = None) -> Answer:
         """Run one command to its end. Raises Inconclusive where it does not end in time."""
-        return ask([self.path, *words], deadline, cwd)
+        return ask([self.path, *words], deadline, cwd, LARGEST)
 
     def must(self, *words: str, deadline: float = DEADLINE, cwd: Path | None = None) -> str:
         """The same for a command that has to succeed: its output. Raises Inconclusive otherwise."""

@@ -107,9 +107,9 @@ class _Running:
         self._redactor = Redactor()
         for secret in self._secrets.values():
             self._redactor.add(secret)
-        self._logs = Logs(self._redactor)
         self._objects = Objects(environment, table, root, self._cluster, self._label, self._secrets, self._redactor)
         self._prepared = self._objects.prepared
+        self._logs = Logs(self._redactor)  # a thread begins here: what may fail comes before
         self._forwards: dict[str, subprocess.Popen[bytes]] = {}
         self._followers: list[subprocess.Popen[bytes]] = []
         self._ports: dict[str, int] = {}

@@ -12,7 +12,7 @@ from vallum.environments import Environment, Kubernetes
 from vallum.errors import Inconclusive, UserError
 from vallum.stage import manifests, settings
 from vallum.stage.cluster import Cluster
-from vallum.stage.containers import private_folder
+from vallum.stage.containers import make_private
 from vallum.stage.redact import Redactor
 
 
@@ -81,8 +81,7 @@ class Objects:
             }
             if filled:
                 documents.append(manifests.secret(f"vallum-env-{name.lower()}", filled, self._label))
-        private = private_folder(self._label)
-        private.mkdir(mode=0o700, parents=True)
+        private = make_private(self._label)
         try:
             path = private / "objects.json"
             everything = [*documents, *self.prepared.documents]
