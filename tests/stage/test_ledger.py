@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vallum.api.model import Definition, Operation
+from vallum.api.model import Definition, Operation, matcher
 from vallum.outcome import Reach
 from vallum.stage.calls import Surface
-from vallum.stage.ledger import Ledger, reach
+from vallum.stage.ledger import Ledger, _Paths, reach
 
 OPERATIONS = (
     Operation("GET", "/orders", 1, True, frozenset({"200"})),
@@ -102,3 +104,21 @@ def test_traffic_tells_what_was_reached_and_what_is_in_no_definition() -> None:
         "GET /debug/vars",
         "PATCH /orders/{id}",
     }
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "{x}", "{y}.json", "a{x}", ""]), min_size=1, max_size=4)
+
+
+@given(templates=st.lists(PARTS, min_size=1, max_size=5), path=st.lists(st.sampled_from(["a", "b", "ab", "1.json", ""]), max_size=4), prefix=st.sampled_from(["", "/api"]))  # fmt: skip
+def test_a_path_is_found_where_a_template_matches_it(templates: list[list[str]], path: list[str], prefix: str) -> None:
+    declared = [Operation("GET", "/" + "/".join(parts), 1, False, frozenset()) for parts in templates]
+    asked = prefix + "/" + "/".join(path)
+    matches = [each for each in declared for base in (prefix, "") if matcher(base, each.template).fullmatch(asked)]
+    found = _Paths(declared, prefix).at("GET", asked)
+    if matches:
+        assert found in matches
+        assert found is not None
+        assert "{" not in found.template or all("{" in each.template for each in matches), "words before patterns"
+    else:
+        assert found is None or matcher("", found.template).fullmatch(asked.rstrip("/")) or matcher(prefix, found.template).fullmatch(asked.rstrip("/"))  # fmt: skip
+    assert _Paths(declared, prefix).at("POST", asked) is None

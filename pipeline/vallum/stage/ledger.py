@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -120,28 +121,50 @@ def reach(
     )
 
 
+@dataclass
+class _Node:
+    """A segment of the declared paths: what follows by its own words, and by patterns; the operations that end here."""
+
+    literal: dict[str, _Node] = field(default_factory=dict)
+    pattern: dict[str, tuple[re.Pattern[str], _Node]] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+
+
 class _Paths:
-    """The operation at a method and path. Exact ones first: /orders/export before /orders/{number}."""
+    """The operation at a method and path, words before patterns: /orders/export before /orders/{number}.
+
+    A tree, because scanners ask for thousands of paths and large APIs declare thousands of operations.
+    """
 
     def __init__(self, declared: Iterable[Operation], prefix: str) -> None:
-        self._exact: dict[tuple[str, str], Operation] = {}
-        self._patterns: dict[str, list[tuple[re.Pattern[str], Operation]]] = {}
-        for operation in sorted(declared, key=lambda each: each.template.count("{")):
+        self._root = _Node()
+        for operation in declared:
             for base in {prefix, ""}:
-                if "{" in operation.template:
-                    pattern = matcher(base, operation.template)
-                    self._patterns.setdefault(operation.method, []).append((pattern, operation))
-                else:
-                    self._exact.setdefault((operation.method, base + operation.template), operation)
+                node = self._root
+                for part in (base + operation.template).split("/"):
+                    if "{" in part:
+                        found = matcher("", part)
+                        node = node.pattern.setdefault(found.pattern, (found, _Node()))[1]
+                    else:
+                        node = node.literal.setdefault(part, _Node())
+                node.operations.setdefault(operation.method, operation)
 
     def at(self, method: str, path: str) -> Operation | None:
-        found = self._exact.get((method, path)) or self._exact.get((method, path.rstrip("/")))
-        if found is not None or method not in self._patterns:
-            return found
-        return next((operation for pattern, operation in self._patterns[method] if pattern.fullmatch(path)), None)
+        """The operation; None where none is declared there."""
+        return next((found[method] for found in self._nodes(path) if method in found), None)
 
     def template(self, path: str) -> str:
         """The template that a path is declared under, for whatever method; empty where there is none."""
-        methods = {method for method, _ in self._exact} | self._patterns.keys()
-        found = next((each for method in sorted(methods) if (each := self.at(method, path)) is not None), None)
-        return found.template if found is not None else ""
+        return next((each.template for found in self._nodes(path) for each in found.values()), "")
+
+    def _nodes(self, path: str) -> Iterator[dict[str, Operation]]:
+        for whole in dict.fromkeys((path, path.rstrip("/"))):
+            waiting = [(self._root, whole.split("/"), 0)]
+            while waiting:
+                node, parts, at = waiting.pop()
+                if at == len(parts):
+                    yield node.operations
+                    continue
+                waiting += [(inner, parts, at + 1) for one, inner in node.pattern.values() if one.fullmatch(parts[at])]
+                if parts[at] in node.literal:
+                    waiting.append((node.literal[parts[at]], parts, at + 1))
