@@ -37,7 +37,7 @@ class Proxy:
         self._room = threading.Semaphore(MAX_CONNECTIONS)
         self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
-        self._closing = False
+        self._closing = threading.Event()
         self._server = socket.create_server((LOOPBACK, 0), backlog=256)
         self._thread = threading.Thread(target=self._accept, name="vallum-proxy", daemon=True)
 
@@ -55,7 +55,7 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all connections. Returns when the threads have ended."""
-        self._closing = True
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._thread.join()
@@ -70,13 +70,13 @@ class Proxy:
             thread.join(CONNECT)
 
     def _accept(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 peer, _ = self._server.accept()
             except OSError:
                 return
             while not self._room.acquire(timeout=0.1):
-                if self._closing:
+                if self._closing.is_set():
                     peer.close()
                     return
             thread = threading.Thread(target=self._serve, args=(peer,), name="vallum-proxy-peer", daemon=True)
