@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ USERNAME = re.compile(
     r"^(user|user_?name|login|login_?name|e?-?mail|email_?address|account|identifier|handle)$", re.IGNORECASE
 )
 PASSWORD = re.compile(r"^(password|passwd|pwd|pass|secret|pin)$", re.IGNORECASE)
+WAIT = 90.0
+"""Seconds that are waited for a limit to pass: more than a window of a minute."""
 AGENT = {"Accept": "*/*", "User-Agent": "vallum"}
 
 
@@ -70,6 +73,20 @@ def place(config: Config) -> tuple[str, str]:
     if login.kind in {"json", "form"} and login.path:
         return login.method, login.path
     return "GET", login.probe
+
+
+def wait(deployment: Deployment, caller: Caller) -> None:
+    """Until what was met has passed and each user's login counts again, `WAIT` seconds at most: what comes after us proves the
+    logins, and must not be refused for what we did."""
+    end = time.monotonic() + WAIT
+    for user in deployment.users.values():
+        while time.monotonic() < end:
+            answer = caller.raw("GET", user.session.probe, {**AGENT, **user.session.header()})
+            if answer.ok:
+                break
+            seconds = answer.headers.get("retry-after", "").strip()
+            pause = float(seconds) if seconds.isdecimal() else 2.0
+            time.sleep(min(max(pause, 1.0), max(end - time.monotonic(), 0.0)))
 
 
 def stranger(name: str) -> str:

@@ -33,7 +33,7 @@ modes = set(os.environ["MODE"].split())
 key = os.environ["KEY"].encode()
 users = {"alice": os.environ["ALICE"], "bob": os.environ["BOB"]}
 failures, given, asked = {}, set(), 0
-deleted = set()
+deleted, locked = set(), {}
 b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 un64 = lambda text: base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 mac = lambda key, text: hmac.digest(key, text.encode(), "sha256")
@@ -108,6 +108,8 @@ class Handler(BaseHTTPRequestHandler):
         if "dies" in modes and asked > 12:
             print("out of memory", flush=True)
             os._exit(9)
+        if "basic" in modes:
+            return self.basic()
         try:
             user = read(self.headers.get("Authorization", "").removeprefix("Bearer "))
         except Exception as error:
@@ -126,10 +128,26 @@ class Handler(BaseHTTPRequestHandler):
 
     do_DELETE = do_GET
 
+    def basic(self):
+        scheme, _, both = self.headers.get("Authorization", "").partition(" ")
+        try:
+            name, _, password = base64.b64decode(both, validate=True).decode().partition(":")
+        except ValueError:
+            name = password = ""
+        if failures.get(name, 0) >= 5 and "limitless" not in modes:
+            until = locked.setdefault(name, time.monotonic() + 2)
+            if time.monotonic() < until:
+                return self.answer(429, {})
+            failures.pop(name), locked.pop(name)
+        if scheme == "Basic" and users.get(name) == password or "anybody" in modes and name:
+            return self.answer(200, {"name": name})
+        failures[name] = failures.get(name, 0) + bool(name)
+        self.answer(401, {})
+
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         if self.path == "/logout":
             return self.do_GET()
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         name, password = body["username"], body["password"]
         if "slow" in modes and name in users:
             time.sleep(0.12)
@@ -312,6 +330,33 @@ def test_tokens_of_another_kind(attack: Attack) -> None:
     assert found(outcome).keys() == {
         ("invalid-token", f"{name}") for name in ("GET /me", "GET /open", "DELETE /things/{id}")
     }
+
+
+BASIC = """[environment.login]
+kind = "basic"
+service = "api"
+probe = "/me"
+[environment.users.alice]"""
+
+
+@pytest.mark.parametrize("modes", ["basic", "basic limitless anybody"])
+def test_names_and_passwords_with_each_request(
+    attack: Attack, modes: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, _, after = TOML.partition("[environment.login]")
+    monkeypatch.setattr(f"{__name__}.TOML", before + BASIC + after.partition("[environment.users.alice]")[2])
+    outcome, _ = attack(modes)
+    every = found(outcome)
+    if modes == "basic":
+        assert every == {}
+        assert isinstance(outcome, Completed)
+        assert any("api GET /me stops guessing: answer 4" in note for note in outcome.run.notes), outcome.run.notes
+        return
+    assert isinstance(outcome, Completed)
+    assert {key for key in every if key[0] == "invalid-token"} == {
+        ("invalid-token", name) for name in ("GET /me", "GET /open", "DELETE /things/{id}")
+    }
+    assert outcome.run.coverage[1].missed[0].why == "it answers 200 to an unknown user with a wrong password"
 
 
 def test_what_cannot_be_proved_is_missed(attack: Attack) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vallum.errors import Inconclusive
 from vallum.finding import Finding
 from vallum_checks._api import finding
-from vallum_checks._logins import Door, at_login
+from vallum_checks._logins import Door, at_login, wait
 from vallum_checks._logins import door as door_of
 from vallum_checks.authentication_engine import logins
 from vallum_checks.authentication_engine.rules import RULES
@@ -59,6 +59,7 @@ class Entrances:
         else:
             self._limit(door, tried)
             self._tells(tried, None)
+        wait(self._deployment, self._caller)
 
     def _declared(self, door: Door) -> None:
         """What the definitions declare beside the configured login: logins, and what helps who has lost the password."""

@@ -222,7 +222,11 @@ class Forging:
         own = _token(user)
         jwt = tokens.parse(own)
         if jwt is None:
-            yield from tokens.opaque(own)
+            # A changed name and password is a wrong password: it would lock the user out.
+            forms = tokens.nobody() if self._basic() else tokens.opaque(own)
+            for form in forms:
+                self._deployment.redactor.add(form.token)  # nearly the token, and perhaps in a header of another name
+                yield form
             return
         yield from tokens.changed(jwt)
         unsigned = list(tokens.unsigned(jwt))
@@ -233,11 +237,17 @@ class Forging:
             if self._key is not None:
                 yield from tokens.resigned(jwt, self._key)
 
+    def _basic(self) -> bool:
+        environment = self._ctx.config.environment
+        return environment is not None and environment.login is not None and environment.login.kind == "basic"
+
     # -- the token itself ---------------------------------------------------------------------------------------------
 
     def _read_token(self) -> None:
         """What can be known of the first user's token without sending it: its end, its key."""
         jwt = tokens.parse(_token(self._users[0]))
+        if jwt is None and self._basic():
+            return
         if jwt is None:
             self.notes.append(
                 "the token is no JSON Web Token: it was changed, cut short and made up; its end cannot be read"

@@ -151,6 +151,12 @@ def opaque(token: str) -> tuple[Form, ...]:
     )
 
 
+def nobody() -> tuple[Form, ...]:
+    """Name and password of a made-up user, as HTTP Basic has them (RFC 7617)."""
+    both = f"v{secrets.token_hex(12)}:{secrets.token_hex(12)}".encode()
+    return (Form("invalid-token", "a made-up user's name and password", base64.b64encode(both).decode()),)
+
+
 def finds(jwt: Jwt) -> Callable[[bytes], bool]:
     """A quick test of whether a key is the one that signed `jwt`; always no where it is not signed by HMAC."""
     digest = HASHES.get(jwt.algorithm)

@@ -26,8 +26,6 @@ REFUSALS = {429, 503, 423, 403}
 """What answers over a limit. Only the first is right, and the others count only where the first answer was another one."""
 CANDIDATES = 5
 """Operations that are tried for one that answers 2xx."""
-WAIT = 90.0
-"""Seconds that are waited for a limit to pass: more than a window of a minute."""
 _EXEMPT = re.compile(r"(health|ready|live|alive|ping|status|metrics|version)[a-z]*/?$", re.IGNORECASE)
 """Paths that are rightly exempt: an orchestrator asks them all the time."""
 
@@ -66,18 +64,7 @@ class Bursts:
                 self._reads(surface, self._burst // 2 if asked and surface.service == login else self._burst)
         if asked:
             self._login(login)
-        self._wait()
-
-    def _wait(self) -> None:
-        """Until the limit that was met lets a login's probe through again: what comes after us must not be refused."""
-        session = self._deployment.session
-        end = time.monotonic() + WAIT
-        while session is not None and time.monotonic() < end:
-            answer = self._caller.raw("GET", session.probe, {**_logins.AGENT, **session.header()})
-            if answer.status not in {429, 503}:
-                return
-            seconds = answer.headers.get("retry-after", "").strip()
-            time.sleep(min(max(float(seconds), 1.0) if seconds.isdecimal() else 2.0, max(end - time.monotonic(), 0.0)))
+        _logins.wait(self._deployment, self._caller)
 
     def _demanded(self, service: str, login: str) -> bool:
         settings = self._ctx.config.services.get(service)
