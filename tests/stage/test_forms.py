@@ -2,8 +2,47 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from vallum.stage.login.conversation import Page
 from vallum.stage.login.forms import Form, read
+
+PIECES = [
+    "<![foo[x]]>",
+    "<!x",
+    "<?",
+    "<!--",
+    "<a ",
+    "</",
+    "<form ",
+    "<form>",
+    "</form>",
+    "<script>",
+    "&#",
+    "<textarea name=a>",
+    "<select name=a>",
+]
+PIECES += [
+    "<option",
+    "<input name=a",
+    "<input a='",
+    '<a b="',
+    "<",
+    ">",
+    "=",
+    " ",
+    "'",
+    '"',
+    "a",
+    "/",
+    "\n",
+    "a = ",
+    "<title",
+]
 
 
 def forms(html: str, url: str = "http://127.0.0.1:1/a/login?x=1") -> list[Form]:
@@ -54,3 +93,29 @@ def test_whether_a_form_asks_for_anything() -> None:
         assert not forms(html)[0].visible
     for html in ("<input>", "<input type=checkbox name=a>", "<select name=s></select>", "<textarea name=t></textarea>"):
         assert forms(f"<form>{html}</form>")[0].visible
+
+
+def test_what_only_looks_like_a_form() -> None:
+    assert forms("<!-- <form> --><script>'<form>'</script><style><form></style><title><form></title><formula>") == []
+    (form,) = forms(
+        "<form><textarea name=t>\n<input name=a>&lt;</textarea><!--<input name=b>--><input name='c' value=\"'>\">"
+    )
+    assert form.fields == [("t", "<input name=a>&lt;".replace("&lt;", "<")), ("c", "'>")]
+    (form,) = forms("<form><select name=s><option>One &amp; two\n<option selected>Three</select>")
+    assert form.fields == [("s", "Three")]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_no_page_is_too_broken(html: str) -> None:
+    for form in forms(html):
+        assert form.action.startswith("http")
+        form.filled({"a": "b"})
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_no_page_takes_long(piece: str) -> None:
+    """Linear: 256 KiB are read in well under a second of processor time; html.parser takes minutes."""
+    began = time.process_time()
+    forms(piece * ((1 << 18) // len(piece)))
+    assert time.process_time() - began < 60

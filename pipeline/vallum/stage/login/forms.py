@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from html import unescape
 from urllib.parse import urldefrag, urlencode, urlsplit, urlunsplit
 
 from vallum.errors import Inconclusive
@@ -13,6 +14,16 @@ from vallum.stage.login.kind import KEY, Account
 
 PAGES = 10
 """Pages with a form that a login may lead over."""
+_TAG = re.compile(
+    r"""<!--.*?(?:-->|\Z)|<(?P<end>/?)(?P<name>[A-Za-z][^\s/>]*)"""
+    r"""(?P<attributes>(?:[^>"']|"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))*)>?""",
+    re.DOTALL,
+)
+_ATTRIBUTE = re.compile(
+    r"""(?P<name>[^\s/>=]+)(?:\s*=\s*(?:"(?P<double>[^"]*)"?|'(?P<single>[^']*)'?|(?P<bare>[^\s>"'][^\s>]*)))?"""
+)
+_RAW = {"script", "style", "textarea", "title"}
+"""Elements whose content is text, whatever it looks like (HTML, section 13.1.2)."""
 _UNSENT = {"reset", "button", "file", "image"}
 """Types of input that are not sent, or that a script or a click would have to fill."""
 
@@ -42,87 +53,88 @@ class Form:
         return sent + [pair for pair in pressed if pair[0]]
 
 
-class _Forms(HTMLParser):
+class _Reader:
+    """Builds forms from tags. Tags are found by our own linear scan: html.parser takes minutes for some pages of 256 KiB."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.forms: list[Form] = []
         self.base = ""
         self._form: Form | None = None
         self._select: tuple[str, list[tuple[str, bool]]] | None = None
-        self._textarea: tuple[str, list[str]] | None = None
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in reversed(attrs)}  # of a repeated attribute the first counts
-        if tag == "base" and not self.base:
-            self.base = given.get("href", "")
+    def begin(self, tag: str, given: dict[str, str], text: str) -> None:
+        """A tag with its attributes; `text` is what stands between it and the next tag (a textarea's: all of it)."""
+        if tag == "base":
+            self.base = self.base or given.get("href", "")
         elif tag == "form" and self._form is None:
             self._form = Form(given.get("action", ""), given.get("method", "get").upper(), given.get("enctype", ""))
             self.forms.append(self._form)
         elif self._form is None or "disabled" in given:
             return
         elif tag == "input":
-            self._input(self._form, given, {name for name, _ in attrs})
-        elif tag == "button" and given.get("type", "submit").lower() == "submit":
+            _input(self._form, given)
+        elif tag == "button" and given.get("type", "submit").lower() not in _UNSENT:
             self._form.buttons.append((given.get("name", ""), given.get("value", "")))
-        elif tag == "select" and given.get("name"):
-            self._select = (given["name"], [])
+        elif tag == "select":
+            self._form.visible = True
+            self._select = (given["name"], []) if given.get("name") else None
         elif tag == "option" and self._select is not None:
-            self._select[1].append((given.get("value", ""), any(name == "selected" for name, _ in attrs)))
-        elif tag == "textarea" and given.get("name"):
-            self._textarea = (given["name"], [])
+            self._select[1].append((given.get("value", text.strip()), "selected" in given))
+        elif tag == "textarea":
+            self._form.visible = True
+            if given.get("name"):
+                self._form.fields.append((given["name"], text.removeprefix("\r").removeprefix("\n")))
 
-    def handle_data(self, data: str) -> None:
-        if self._textarea is not None:
-            self._textarea[1].append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        form = self._form
+    def end(self, tag: str) -> None:
+        """An end tag."""
         if tag == "form":
             self._form = None
-        elif tag == "select" and form is not None and self._select is not None:
+        elif tag == "select" and self._form is not None and self._select is not None:
             name, options = self._select
             chosen = [value for value, selected in options if selected] or [value for value, _ in options[:1]]
-            form.fields += [(name, value) for value in chosen]
-            form.visible = True
+            self._form.fields += [(name, value) for value in chosen]
             self._select = None
-        elif tag == "textarea" and form is not None and self._textarea is not None:
-            form.fields.append((self._textarea[0], "".join(self._textarea[1])))
-            form.visible = True
-            self._textarea = None
 
-    @staticmethod
-    def _input(form: Form, given: dict[str, str], present: set[str]) -> None:
-        name, kind = given.get("name", ""), given.get("type", "text").lower()
-        if kind == "submit":
-            form.buttons.append((name, given.get("value", "")))
-        elif kind in _UNSENT:
-            return
-        elif kind != "hidden" and not name:
-            form.visible = True
-        elif not name:
-            return
-        elif kind not in {"checkbox", "radio"}:
-            form.fields.append((name, given.get("value", "")))
-            if kind == "hidden":
-                form.hidden.add(name)
-            else:
-                form.visible = True
-            return
-        else:
-            form.visible = True
-        if "checked" in present:
-            form.fields.append((name, given.get("value", "on")))
+
+def _input(form: Form, given: dict[str, str]) -> None:
+    name, kind = given.get("name", ""), given.get("type", "text").lower()
+    if kind == "submit":
+        form.buttons.append((name, given.get("value", "")))
+        return
+    if kind in _UNSENT:
+        return
+    form.visible = form.visible or kind != "hidden"
+    if name and kind not in {"checkbox", "radio"}:
+        form.fields.append((name, given.get("value", "")))
+        if kind == "hidden":
+            form.hidden.add(name)
+    elif name and "checked" in given:
+        form.fields.append((name, given.get("value", "on")))
 
 
 def read(page: Page) -> list[Form]:
     """The forms of a page, their actions as whole URLs."""
-    parser = _Forms()
-    parser.feed(page.text)
-    parser.close()
-    base = join(page.url, parser.base) if parser.base else page.url
-    for form in parser.forms:
+    reader, html, at = _Reader(), page.text, 0
+    while (tag := _TAG.search(html, at)) is not None:
+        at, name = tag.end(), (tag["name"] or "").lower()
+        if name in _RAW and not tag["end"]:
+            close = re.compile(rf"</{name}", re.IGNORECASE).search(html, at)
+            text, at = html[at : close.start() if close else len(html)], close.start() if close else len(html)
+        else:
+            following = html.find("<", at)
+            text = html[at : following if following >= 0 else len(html)] if name == "option" else ""
+        if tag["end"]:
+            reader.end(name)
+        elif name:
+            given: dict[str, str] = {}
+            for attribute in _ATTRIBUTE.finditer(tag["attributes"]):  # of a repeated one the first counts
+                value = attribute["double"] or attribute["single"] or attribute["bare"] or ""
+                given.setdefault(attribute["name"].lower(), unescape(value))
+            reader.begin(name, given, unescape(text))
+    base = join(page.url, reader.base) if reader.base else page.url
+    for form in reader.forms:
         form.action = urldefrag(join(base, form.action) if form.action else page.url).url
-    return parser.forms
+    return reader.forms
 
 
 def log_in_by(account: Account, talk: Conversation, page: Page, caught: Callable[[str], bool] | None = None) -> Page:
