@@ -76,7 +76,7 @@ def _run(ctx: Context) -> Outcome:
 def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     """Try every definition's operations on `deployment` as the wrong user. Partial results are kept in an Incomplete outcome."""
     from vallum.stage.calls import Caller, surfaces
-    from vallum_checks.authorization_engine import attack
+    from vallum_checks.authorization_engine import attack, properties
     from vallum_checks.authorization_engine.model import Engagement, site_of
     from vallum_checks.authorization_engine.rules import RULES
 
@@ -106,7 +106,10 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
             tool=Tool("vallum", __version__),
             coverage=(_coverage(engagement),),
             rules=tuple(rule.rule() for rule in RULES),
-            findings=tuple(sorted(engagement.found.values(), key=lambda one: (one.service, one.rule, one.message))),
+            findings=tuple(
+                properties.masked(one)
+                for one in sorted(engagement.found.values(), key=lambda one: (one.service, one.rule, one.message))
+            ),
             notes=tuple(notes),
             operations=attack.reach(engagement),
         )

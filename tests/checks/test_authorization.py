@@ -146,6 +146,8 @@ def test_every_hole_is_found_with_its_proof(api: Callable[..., Staged]) -> None:
     assert by_rule["price-from-client"].owasp[:2] == ("API3:2023", "API6:2023")
     assert read.exchange is not None
     assert "[redacted]" in read.exchange.request
+    assert '"token": "[redacted]"' in read.exchange.response
+    assert not any("s3cr3t" in one.exchange.response for one in run.findings if one.exchange is not None)
     assert "two words" in by_rule["price-from-client"].exchange.response  # type: ignore[union-attr]
     assert read.location is not None
     assert read.location.path == "notes/openapi.yaml"

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from vallum.api.model import Operation
+from vallum.finding import Exchange, Finding
 from vallum.severity import Severity
 from vallum.stage.calls import Answer
 from vallum_checks._api import ApiRule
@@ -41,6 +44,7 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _TIMES = re.compile(r"(_at|At|_on|date|Date|time|Time)$|^(created|updated|modified|version|etag|href|links?|_.*)$")
+_PAIR = re.compile(r'"([^"\\]{1,100})"(\s*:\s*)"((?:[^"\\]|\\.)+)("|$)')
 ALONE = 5
 """Properties that are tried one by one where a body with all of them is refused."""
 DEEPEST = 4
@@ -291,3 +295,15 @@ def _is_secret(name: str, value: Any, operation: Operation) -> bool:
         return False  # what hands out tokens must return them
     rest = _SECRET.sub("", name).strip("_-")
     return not any(_HARMLESS.match(part) for part in (rest, *words(rest)))
+
+
+def masked(one_finding: Finding) -> Finding:
+    """The finding without the values of secrets in its evidence: that there is one is the proof."""
+    exchange = one_finding.exchange
+    if exchange is None:
+        return one_finding
+
+    def hide(match: re.Match[str]) -> str:
+        return f'"{match[1]}"{match[2]}"[redacted]{match[4]}' if _SECRET.search(match[1]) else match[0]
+
+    return msgspec.structs.replace(one_finding, exchange=Exchange(exchange.request, _PAIR.sub(hide, exchange.response)))
