@@ -24,7 +24,7 @@ from vallum.config import Config, load
 from vallum.environments import ApiDefinition
 from vallum.errors import Inconclusive, UserError
 from vallum.finding import Exchange, Finding, Location, Operation, Package, Rule, Suppression
-from vallum.outcome import Completed, Coverage, Database, Incomplete, Run, Tool
+from vallum.outcome import Completed, Coverage, Database, Incomplete, Reach, Run, Tool
 from vallum.process import Finished
 from vallum.sarif import read_run, write_run
 from vallum.sarif.foreign import Foreign, read_sarif
@@ -75,6 +75,7 @@ RUN = Run(
     argv=("a",),
     exit_code=0,
     started="2026-01-01T00:00:00Z",
+    operations=(Reach(service="s", method="GET", path="/x/{id}", name="n", secured=True, reached=True, why="w"),),
 )
 CHECK = Check("demo", Stage.SOURCE, "s", lambda _t, _c: Planned(), lambda _c: Completed(RUN))
 SARIF = {
