@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from vallum import tools
 from vallum.config import Config
 from vallum.environments import Zap
 from vallum.process import clean_environment
+from vallum.stage import certificates
 from vallum.stage.proxy import Proxy
 from vallum.stage.renewal import Keeper
 from vallum.stage.scope import Scope
@@ -70,8 +72,10 @@ class Site(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(away: str = "") -> Iterator[Site]:
+def serving(away: str = "", identity: ssl.SSLContext | None = None) -> Iterator[Site]:
     with Site(away) as site:
+        if identity is not None:
+            site.socket = identity.wrap_socket(site.socket, server_side=True)
         thread = threading.Thread(target=site.serve_forever, args=(0.05,))
         thread.start()
         yield site
@@ -128,6 +132,31 @@ def test_zap_sends_everything_through_and_gets_nowhere_else(
     exclusions = {row["host"]: str(row["enabled"]).lower() for row in network.get_http_proxy_exclusions}
     assert exclusions["127.0.0.1"] == "true"
     network.remove_http_proxy_exclusion("127.0.0.1")
+
+
+def test_zap_attacks_https_inside_the_proxy(shared: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZAP's CONNECT ends in the proxy: each request inside is counted and held to the scope too."""
+    monkeypatch.setenv("ZAP_API_KEY", shared.zap._key)
+    definition = tmp_path / "openapi.yaml"
+    definition.write_text(DEFINITION)
+    identity = certificates.contexts(["localhost"])
+    with serving(identity=identity["localhost"]) as site:
+        url = f"https://localhost:{site.server_port}"
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # what checks certificates is tested in tests/stage/test_url.py
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        scope = Scope({"items": url}, pinned={"localhost": ("127.0.0.1",)}, trust=trust)
+        with Proxy(scope, Keeper((), scope), identity) as proxy:
+            result = attack(
+                [ScanTarget("items", url, definition, "openapi.yaml", ("/",))],
+                config=Config(zap=Zap(url=shared.zap.address, provide=("daemon",), minutes=3)),
+                scratch=tmp_path,
+                raw=tmp_path,
+                deadline=180.0,
+                auth={},
+                proxy=proxy.address,
+            )
+        assert result.incomplete == "", result
+        assert scope.traffic.services["items"].total.successful == len(site.asked) > 30
 
 
 def test_schemathesis_gets_nowhere_else(outside: Site, scope: Scope, tmp_path: Path) -> None:
