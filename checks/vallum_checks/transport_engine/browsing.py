@@ -51,8 +51,9 @@ def hsts(reply: Reply) -> Weakness | None:
     age = re.search(r'(?:^|;)\s*max-age\s*=\s*"?(\d+)"?\s*(?:;|$)', value, re.IGNORECASE)
     if age is None:
         return Weakness(rules.NO_HSTS, "Strict-Transport-Security has no max-age")
-    if int(age[1]) < LEAST_AGE:
-        return Weakness(rules.SHORT_HSTS, f"max-age is {int(age[1])} seconds")
+    seconds = int(age[1][:18])  # longer ones are centuries, and int() refuses thousands of digits
+    if seconds < LEAST_AGE:
+        return Weakness(rules.SHORT_HSTS, f"max-age is {seconds} seconds")
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html.parser
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,21 +11,10 @@ from vallum.api.model import Request
 from vallum.config import Config
 from vallum.stage import Deployment
 from vallum.stage.calls import Surface
+from vallum.stage.login import forms
+from vallum.stage.login.conversation import Page
 from vallum.stage.placeholders import fill
 from vallum_checks.transport_engine.wire import Line, Reply
-
-
-class _Hidden(html.parser.HTMLParser):
-    """The hidden fields of a page's forms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fields: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "input" and (given.get("type") or "").lower() == "hidden" and given.get("name"):
-            self.fields[str(given["name"])] = given.get("value") or ""
 
 
 def credentials(deployment: Deployment, config: Config) -> dict[str, str]:
@@ -64,11 +52,11 @@ def log_in(line: Line, surface: Surface, request: Request, given: Mapping[str, s
     if not given or not given.keys() <= form.keys():
         return None
     page = line.ask("GET", url)
-    hidden = _Hidden()
-    hidden.feed(page.body.decode("utf-8", "replace"))
+    read = forms.read(Page("GET", url, page.status, dict(page.headers), page.body))
+    hidden = {name: value for each in read for name, value in each.fields if name in each.hidden}
     if page.cookies:
         headers["Cookie"] = "; ".join(cookie.partition(";")[0] for cookie in page.cookies)
-    return line.ask(request.operation.method, url, headers, urlencode(form | hidden.fields | dict(given)).encode())
+    return line.ask(request.operation.method, url, headers, urlencode(form | hidden | dict(given)).encode())
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -265,6 +265,7 @@ def test_cookies_that_were_joined() -> None:
         ("max-age=0", "transport-short-hsts"),
         ('Max-Age="15552000" ; includeSubDomains', ""),
         ("max-age=63072000; includeSubDomains; preload", ""),
+        ("max-age=" + "9" * 5000, ""),
     ],
 )
 def test_strict_transport_security(value: str, rule: str) -> None:
