@@ -92,10 +92,12 @@ LOGIN = '[environment.login]\nservice = "api"\npath = "/login"\nprobe = "/mine"\
 
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
-    def write(url: str, allow: str, *, more: str = "", ready: str = "", service: str = "") -> tuple[Target, Config]:
+    def write(
+        url: str, allow: str, *, more: str = "", ready: str = "", service: str = "", seconds: float = 10
+    ) -> tuple[Target, Config]:
         text = (
             f'[environment]\nkind = "url"\n[environment.url]\nallow = {json.dumps(allow.split())}\n{more}\n'
-            f'[environment.services.api]\nurl = "{url}"\nready = {{ seconds = 10{ready} }}\n{service}\n'
+            f'[environment.services.api]\nurl = "{url}"\nready = {{ seconds = {seconds}{ready} }}\n{service}\n'
         )
         (tmp_path / "vallum.toml").write_text(text)
         config = configuration.load(tmp_path)
@@ -181,7 +183,7 @@ def test_a_name_at_a_public_address_is_refused_unless_it_may_be(load: Load, monk
         refused(*load("https://staging.invalid", "staging.invalid:443"))
     assert tried == []
     target, config = load(
-        "https://staging.invalid", "staging.invalid:443", more="i-may-attack = true", ready=", tcp = true"
+        "https://staging.invalid", "staging.invalid:443", more="i-may-attack = true", ready=", tcp = true", seconds=0.5
     )
     with pytest.raises(Inconclusive, match="does not accept connections"):
         refused(target, config)
