@@ -28,6 +28,7 @@ from vallum.config import Config
 from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
 from vallum.git import LINK, SUBMODULE, Entry, Repository, find, object_of
+from vallum.logins import SecretSource
 from vallum.target import OPENAPI_NAMES
 
 BASE = "VALLUM_BASE"
@@ -334,6 +335,8 @@ def _combine(base: Config, change: Config, root: Path) -> Config:
 
 
 def _environment(base: Environment | None, change: Environment | None, root: Path) -> Environment | None:
+    if change is not None:
+        change = _within(base or Environment(), change)
     if base is None or change is None:
         return change or base
     folders = {_folder(one.directory): name for name, one in change.services.items()}
@@ -354,6 +357,24 @@ def _environment(base: Environment | None, change: Environment | None, root: Pat
         users=change.users or base.users,
         secrets=dict(base.secrets) | dict(change.secrets),
     )
+
+
+def _within(base: Environment, change: Environment) -> Environment:
+    """The change's deployment without what reaches out of it: it may not hand a secret of ours to its own services, nor
+    point the attack at somebody else."""
+    for name, source in change.secrets.items():
+        if isinstance(source, SecretSource) and base.secrets.get(name) != source:
+            raise UserError(
+                f"environment.secrets.{name}: a change cannot take a secret from outside that its base does not take",
+                "it can once this is merged; try it out with --trust-change",
+            )
+    cluster = change.kubernetes
+    if cluster is not None and (base.kubernetes is None or base.kubernetes.context != cluster.context):
+        raise UserError(
+            f"environment.kubernetes.context: a change cannot choose the cluster {cluster.context!r}",
+            "it can once this is merged; try it out with --trust-change",
+        )
+    return msgspec.structs.replace(change, url=base.url)
 
 
 def _keeps_definition(base: StagedService, change: StagedService, root: Path) -> bool:

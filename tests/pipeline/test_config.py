@@ -40,7 +40,7 @@ def test_someone_elses_broken_pyproject_is_not_our_error(tmp_path):
         ('[policy]\nblock = ["hihg"]\n', "Invalid enum value 'hihg'", "see docs"),
         ("[advisories]\nmax-age-days = 0\n", "vallum.toml:2: Expected `int` >= 1", "see docs"),
         ("[project\n", "vallum.toml: ", "repair the TOML"),
-        ("[services.a]\n", "missing required field `path`", "see docs"),
+        ("[environment.users.a]\n", "missing required field `username`", "see docs"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_a_hint(tmp_path, text, message, hint):

@@ -328,6 +328,49 @@ def test_a_service_that_is_still_there_stays_deployed(staged: Checkout, text: st
     assert set(environment.users) == {"alice"}
 
 
+OUTSIDE = "[environment.secrets]\nalice = {{ {} }}\n"
+
+
+@pytest.mark.parametrize("source", ['env = "DEPLOY_TOKEN"', 'file = "/root/.ssh/id"', 'vault = "secret/ci#token"'])
+def test_a_change_hands_no_secret_from_outside_to_its_services(staged: Checkout, source: str) -> None:
+    staged.commit({"vallum.toml": SERVICES + OUTSIDE.format(source)})
+    with pytest.raises(UserError, match="cannot take a secret from outside that its base does not take"):
+        staged.config()
+    staged.git("checkout", "-q", "main")
+    staged.commit({"vallum.toml": SERVICES + OUTSIDE.format(source)})
+    staged.git("checkout", "-q", "-b", "second")
+    staged.commit({"services/cart/cart.py": "1\n"})
+    environment = staged.config().environment
+    assert environment is not None
+    assert "alice" in environment.secrets  # the owner of the base wrote it
+    staged.commit({"vallum.toml": SERVICES + OUTSIDE.format('env = "ANOTHER"')})
+    with pytest.raises(UserError, match=r"environment\.secrets\.alice"):
+        staged.config()
+
+
+def test_a_change_does_not_point_the_attack_at_others(staged: Checkout) -> None:
+    elsewhere = '[environment]\nkind = "url"\n[environment.url]\nallow = ["victim.example:443"]\ni-may-attack = true\n'
+    staged.commit({"vallum.toml": elsewhere + SERVICES})
+    environment = staged.config().environment
+    assert environment is not None
+    assert environment.url is None
+
+
+def test_a_change_does_not_choose_the_cluster(staged: Checkout) -> None:
+    cluster = '[environment]\nkind = "kubernetes"\n[environment.kubernetes]\ncontext = "{}"\n'
+    staged.commit({"vallum.toml": cluster.format("production") + SERVICES})
+    with pytest.raises(UserError, match="cannot choose the cluster 'production'"):
+        staged.config()
+    staged.git("checkout", "-q", "main")
+    staged.commit({"vallum.toml": cluster.format("test") + SERVICES})
+    staged.git("checkout", "-q", "-b", "second")
+    staged.commit({"vallum.toml": cluster.format("test") + SERVICES + "\n"})
+    assert staged.config().environment is not None
+    staged.commit({"vallum.toml": cluster.format("production") + SERVICES})
+    with pytest.raises(UserError, match="cannot choose the cluster 'production'"):
+        staged.config()
+
+
 def test_a_service_whose_folder_is_gone_is_gone(staged: Checkout) -> None:
     staged.commit(
         {"vallum.toml": SERVICES[: SERVICES.index("[environment.services.mail]")], "services/mail/mail.py": None}
