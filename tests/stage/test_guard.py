@@ -23,7 +23,8 @@ __all__ = ["api", "load"]
 
 
 @pytest.fixture
-def deployment(api: Api, load: Load) -> Iterator[Deployment]:
+def deployment(api: Api, load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    monkeypatch.setattr(guards, "EVERY", 600.0)  # on a busy machine the prober may renew before the proxy does
     where = f"127.0.0.1:{api.server_port}"
     target, config = load(f"http://{where}", where, service=LOGIN)
     with stage.deploy(target, config, "r") as deployed:
@@ -73,7 +74,10 @@ def test_what_is_not_idempotent_is_not_sent_twice(api: Api, deployment: Deployme
     assert deployment.traffic.retried == 0
 
 
-def test_a_401_that_is_the_answer_changes_nothing(api: Api, deployment: Deployment) -> None:
+def test_a_401_that_is_the_answer_changes_nothing(
+    api: Api, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "TRUSTED", 600.0)
     url = deployment.urls["api"]
     with guarded(deployment) as guard, client_of(deployment) as tool:
         for _ in range(20):
@@ -86,7 +90,7 @@ def test_a_401_that_is_the_answer_changes_nothing(api: Api, deployment: Deployme
         api.RequestHandlerClass.do_DELETE = lambda handler: handler.answer(401, {})  # type: ignore[attr-defined]
         before = len(api.asked)
         assert {tool.delete(url + "/x", headers={"Authorization": header}).status_code for _ in range(20)} == {401}
-        assert len(api.asked) - before <= 12
+        assert len(api.asked) - before <= 1
         assert "POST /login" not in api.asked
     assert guard.problems() == []
 

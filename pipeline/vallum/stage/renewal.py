@@ -16,8 +16,9 @@ from vallum.stage.login import Session
 from vallum.stage.scope import Scope
 from vallum.stage.wire import Head
 
-TRUSTED = 2.0
-"""Seconds for which a proof counts: a scanner that collects 401 must not double the requests."""
+TRUSTED = 0.5
+"""Seconds for which a proof counts: a scanner that collects 401 must not double the requests. What expires within them is
+answered 401 once more."""
 AGAIN = 5.0
 """Seconds between two attempts to log in again."""
 SOON = 12.0
