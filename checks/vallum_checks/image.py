@@ -9,7 +9,7 @@ Cannot see: programs copied in without a package manager, what the container doe
 version to upgrade to, at the manifest that pins it where there is one, else at the Dockerfile.
 
 Options: `assemble` (true: where no engine answers, scan the service's files and installed dependencies instead, said to be no
-container build), `context` (a table: service to build context), `ecosystems-without-advisories` (`note`), `max-unpacked-mb`.
+container build; `always`: whether one answers or not), `context` (a table: service to build context), `ecosystems-without-advisories` (`note`), `max-unpacked-mb`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.check import Check, Context, Planned, Skipped, Stage
 from vallum.config import Config
-from vallum.errors import Inconclusive
+from vallum.errors import Inconclusive, UserError
 from vallum.finding import Location
 from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run
 from vallum.target import Service, Target
@@ -99,6 +99,11 @@ def _subject(ctx: Context, service: Service) -> _Subject:
         if path.exists():
             return _archive(ctx, path, f"the image {service.image}")
     options = ctx.config.settings("image").options
+    wanted = options.get("assemble", False)
+    if wanted not in (True, False, "always"):
+        raise UserError(f"checks.image.options.assemble cannot be {wanted!r}", 'true, false or "always"')
+    if wanted == "always" and not service.image:
+        return _assembled(ctx, service)
     working = engine.find(ctx)
     if service.image:
         if working is not None:
@@ -116,7 +121,7 @@ def _subject(ctx: Context, service: Service) -> _Subject:
         folder = str(contexts.get(service.name, service.path)) if isinstance(contexts, dict) else service.path
         built = engine.build(ctx, working, service.dockerfile, folder)
         return _archive(ctx, built, f"the image built from {service.dockerfile} by {working.program} {working.version}")
-    if options.get("assemble") is True:
+    if wanted:
         return _assembled(ctx, service)
     raise Inconclusive(
         f"no container engine answers, so {service.dockerfile} cannot be built: start docker or podman, or name an archive in "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -201,6 +202,22 @@ def test_the_assembled_image_is_the_same_every_time_and_says_what_it_is(make_tre
     monkeypatch.setattr(assemble, "cache_folder", lambda: tmp_path / "other-cache")  # a cold cache, nothing else
     again = outcome(root)
     assert again.run.notes == result.run.notes  # the digest of the image is in it
+
+
+def test_always_assembles_even_where_an_engine_answers(make_tree, monkeypatch, tmp_path):
+    engine = tmp_path / "bin" / "docker"
+    engine.parent.mkdir()
+    engine.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 0\n")
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", str(engine.parent), prepend=os.pathsep)
+    pins = {"web/requirements.txt": "--no-index\nvallum-test-nobody==1.0\n"}
+    result = outcome(make_tree(SET | {"vallum.toml": settings(options='assemble = "always"')} | pins))
+    assert isinstance(result, Incomplete)
+    assert "cannot install web/requirements.txt" in result.reason
+    assert not (tmp_path / "asked").exists()
+    result = outcome(make_tree(SET | {"vallum.toml": settings(options='assemble = "sometimes"')} | pins))
+    assert isinstance(result, Incomplete)
+    assert "assemble cannot be 'sometimes'" in result.reason
 
 
 def test_an_assembled_image_whose_dependencies_cannot_be_installed(make_tree, monkeypatch):
