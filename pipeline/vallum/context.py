@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import NamedTuple
 
 PYTHON = (".py", ".pyw", ".pyi")
 C_LIKE = (
@@ -73,20 +72,11 @@ _WORDS_BEFORE_GROUPS = frozenset(
 _GOES_ON = re.compile(r"[.,?:=+*/%&|^<>(\[!~-]|&&|\|\|$")
 
 
-class Token(NamedTuple):
-    """One token and where it starts; line and column count from 1."""
-
-    line: int
-    column: int
-    text: str
-    kind: str
+Token = tuple[int, int, str, str]
+"""Line, column (both from 1), text and kind. A plain tuple: a file has tens of thousands."""
 
 
-Raw = tuple[int, int, str, str]
-"""A Token that is not one yet: a file has many, and a finding needs those of one statement."""
-
-
-def statements(text: str, path: str) -> list[list[Raw]]:
+def statements(text: str, path: str) -> list[list[Token]]:
     """The statements of a file, in order; none for a language that is not known here."""
     name = path.lower()
     if name.endswith(PYTHON):
@@ -96,8 +86,8 @@ def statements(text: str, path: str) -> list[list[Raw]]:
     return []
 
 
-def _tokens(text: str, pattern: re.Pattern[str]) -> list[Raw]:
-    tokens: list[Raw] = []
+def _tokens(text: str, pattern: re.Pattern[str]) -> list[Token]:
+    tokens: list[Token] = []
     add = tokens.append
     line, start = 1, 0
     for found in pattern.finditer(text):
@@ -110,9 +100,9 @@ def _tokens(text: str, pattern: re.Pattern[str]) -> list[Raw]:
     return tokens
 
 
-def _python(tokens: list[Raw]) -> list[list[Raw]]:
+def _python(tokens: list[Token]) -> list[list[Token]]:
     """Ended by a line's end or `;` outside brackets, and by the colon that opens a block."""
-    part: list[Raw] = []
+    part: list[Token] = []
     cut = [part]
     depth = lambdas = 0
     for token in tokens:
@@ -140,9 +130,9 @@ def _python(tokens: list[Raw]) -> list[list[Raw]]:
     return [part for part in cut if part]
 
 
-def _c_like(tokens: list[Raw]) -> list[list[Raw]]:
+def _c_like(tokens: list[Token]) -> list[list[Token]]:
     """Ended by `;`, `{`, `}`, and by a line's end outside brackets where neither side of it says that it goes on."""
-    cut: list[list[Raw]] = [[]]
+    cut: list[list[Token]] = [[]]
     depths = [0]
     for number, token in enumerate(tokens):
         text, kind = token[2], token[3]
@@ -174,24 +164,25 @@ def normal(tokens: list[Token]) -> list[Token]:
     kept: list[Token] = []
     grouping: list[bool] = []
     for token in tokens:
-        text = token.text
-        if token.kind == "string":
-            token = token._replace(text=_requoted(text))  # noqa: PLW2901 - the same token in another dress
-        elif token.kind == "sign" and text in _CLOSE:
-            if kept and kept[-1].text == ",":
+        line, column, text, kind = token
+        if kind == "word":
+            kept.append(token)
+        elif kind == "string":
+            kept.append((line, column, _requoted(text), kind))
+        elif text in _CLOSE:
+            if kept and kept[-1][2] == ",":
                 kept.pop()
-            if text == ")" and grouping and grouping.pop():
-                continue
-        elif token.kind == "sign" and text == "(":
-            before = kept[-1] if kept else None
-            called = before is not None and (
-                (before.kind == "word" and before.text not in _WORDS_BEFORE_GROUPS) or before.text in {")", "]"}
-            )
+            if not (text == ")" and grouping and grouping.pop()):
+                kept.append(token)
+        elif text == "(":
+            _, _, before, what = kept[-1] if kept else (0, 0, "", "")
+            called = (what == "word" and before not in _WORDS_BEFORE_GROUPS) or before in {")", "]"}
             grouping.append(not called)
-            if not called:
-                continue
-        kept.append(token)
-    while kept and kept[-1].text == ",":
+            if called:
+                kept.append(token)
+        else:
+            kept.append(token)
+    while kept and kept[-1][2] == ",":
         kept.pop()
     return kept
 
@@ -208,21 +199,19 @@ def _narrowed(tokens: list[Token], at: int) -> list[Token]:
     """The element (between commas of the same brackets) that holds token number `at`, or what stands outside all brackets."""
     depths, depth = [], 0
     for token in tokens:
-        closing = token.kind == "sign" and token.text in _CLOSE
+        closing = token[3] == "sign" and token[2] in _CLOSE
         depth -= closing
         depths.append(depth)
-        depth += token.kind == "sign" and token.text in _OPEN
+        depth += token[3] == "sign" and token[2] in _OPEN
     lowest = min(depths, default=0)
     if not tokens or depths[at] <= lowest:
         return [token for token, deep in zip(tokens, depths, strict=True) if deep <= lowest]
     level = lowest + 1
     first = last = at
-    while first > 0 and not (
-        depths[first - 1] < level or (depths[first - 1] == level and tokens[first - 1].text == ",")
-    ):
+    while first > 0 and not (depths[first - 1] < level or (depths[first - 1] == level and tokens[first - 1][2] == ",")):
         first -= 1
     while last + 1 < len(tokens) and not (
-        depths[last + 1] < level or (depths[last + 1] == level and tokens[last + 1].text == ",")
+        depths[last + 1] < level or (depths[last + 1] == level and tokens[last + 1][2] == ",")
     ):
         last += 1
     return tokens[first : last + 1]
@@ -233,7 +222,7 @@ class Contexts:
 
     def __init__(self, read: Callable[[str], str | None]) -> None:
         self._read = read
-        self._files: dict[str, tuple[list[tuple[int, int]], list[list[Raw]]]] = {}
+        self._files: dict[str, tuple[list[tuple[int, int]], list[list[Token]]]] = {}
 
     def of(self, path: str, line: int, column: int = 0, *, masked: bool = False) -> str:
         """The statement at that place of the file in its normal form; empty where there is none, or the language is not known.
@@ -252,14 +241,12 @@ class Contexts:
             place += 1
         if place == 0 or not line:
             return ""
-        part = [Token(*token) for token in cut[place - 1]]
-        if part[-1].line + part[-1].text.count("\n") < line:
+        part = cut[place - 1]
+        if part[-1][0] + part[-1][2].count("\n") < line:
             return ""  # a comment or an empty line after it
         tokens = normal(part)
         if len(tokens) > LONG:
-            at = next(
-                (n for n, token in enumerate(tokens) if (token.line, token.column) >= (line, column)), len(tokens) - 1
-            )
+            at = next((n for n, token in enumerate(tokens) if token[:2] >= (line, column)), len(tokens) - 1)
             for _ in range(MAX_DEPTH):
                 kept = _narrowed(tokens, at)
                 if len(kept) == len(tokens):
@@ -268,8 +255,9 @@ class Contexts:
                 tokens = kept
                 if len(tokens) <= LONG:
                     break
-        return " ".join(_mask(token) if masked else token.text for token in tokens)
+        return " ".join([_mask(token) if masked else token[2] for token in tokens])
 
 
 def _mask(token: Token) -> str:
-    return f'"…{token.text[-5:-1]}"' if token.kind == "string" and len(token.text) > 6 else token.text
+    text = token[2]
+    return f'"…{text[-5:-1]}"' if token[3] == "string" and len(text) > 6 else text

@@ -17,12 +17,13 @@ import msgspec
 from vallum import artifacts, baseline, gather, history, intelligence, mergebase, vex, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
-from vallum.errors import UserError
+from vallum.errors import Inconclusive, UserError
 from vallum.gate import judge
 from vallum.intelligence import Intelligence
 from vallum.outcome import NotApplicable
 from vallum.plan import Plan
 from vallum.policy import Facts
+from vallum.process import beside
 from vallum.progress import say
 from vallum.runner import read
 from vallum.verdict import Notice, Promoted, Status, Verdict
@@ -135,8 +136,7 @@ def judged(root: Path, made: Plan, seconds: float) -> Verdict:
 
 def warm() -> None:
     """Load what judging and reporting need, while the tools are at work."""
-    import concurrent.futures.thread  # noqa: F401 - the import is the point
-    import sqlite3  # noqa: F401 - so too
+    import sqlite3  # noqa: F401 - the import is the point
 
     from vallum.reports import console, github, html  # noqa: F401 - so too
 
@@ -144,11 +144,26 @@ def warm() -> None:
 
 
 def publish(root: Path, verdict: Verdict) -> list[Written]:
-    """Write the verdict first (no report, slow or failing, can lose it), then its reports."""
+    """Write the verdict first (no report, slow or failing, can lose it), then its reports. Call it with one thread only."""
     from vallum import reports
 
     write_verdict(root, verdict)
     return reports.write_all(verdict, root)
+
+
+def keep(root: Path, verdict: Verdict) -> tuple[list[Written], tuple[str, ...]]:
+    """Write the verdict, its reports, and its place in the history; returns the files, and what the history has to say."""
+    from vallum import reports
+
+    write_verdict(root, verdict)
+    if len(verdict.findings) < reports.MANY:
+        return reports.write_all(verdict, root), history.record(root, verdict)
+    recorded = beside(lambda: msgspec.json.encode(history.record(root, verdict)))
+    written = reports.write_all(verdict, root)
+    try:
+        return written, msgspec.json.decode(recorded(), type=tuple[str, ...])
+    except (Inconclusive, msgspec.MsgspecError) as error:
+        return written, (f"the history was not written: {error}",)
 
 
 def conclude(root: Path, made: Plan, seconds: float) -> str:
@@ -161,12 +176,8 @@ def conclude(root: Path, made: Plan, seconds: float) -> str:
         before = _last(root, Fate)
         if before.run == verdict.run:
             verdict = msgspec.structs.replace(verdict, promotion=before.promotion)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as beside:  # most of its time is SQLite's, which runs beside Python
-        recorded = beside.submit(history.record, root, verdict)
-        written = publish(root, verdict)
-    for remark in recorded.result():
+    written, remarks = keep(root, verdict)
+    for remark in remarks:
         say(f"  {remark}")
     problems = [f"{file.path.name}: {file.error}" for file in written if file.error]
     page = next((file.path for file in written if file.path.name == "index.html" and not file.error), None)

@@ -188,6 +188,36 @@ def run(
     return Finished(tuple(argv), code, time.monotonic() - began, stdout, stderr)
 
 
+def beside(work: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Do `work` in a copy of this process, on another core; what is returned waits for its bytes.
+
+    Call it while there is one thread only. The copy dies with us. Waiting raises Inconclusive where it left nothing.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            child_setup()()
+            os.close(reading)
+            with os.fdopen(writing, "wb") as out:
+                out.write(work())
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
+
+    def wait() -> bytes:
+        with os.fdopen(reading, "rb") as answers:
+            data = answers.read()
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            raise Inconclusive(f"the process beside this one ended with status {status}")
+        return data
+
+    return wait
+
+
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP, what a CI's cancel sends, become KeyboardInterrupt, so that every `finally` runs."""

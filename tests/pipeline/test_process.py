@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vallum.errors import Inconclusive
-from vallum.process import clean_environment, run, start, stop
+from vallum.process import beside, clean_environment, run, start, stop
 
 
 def call(tmp_path: Path, code: str, deadline: float = 20, **more):
@@ -131,3 +131,11 @@ def test_kill_9_of_the_parent_leaves_no_tool(tmp_path):
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     assert gone(int(pid.read_text()))
+
+
+def test_work_beside_us_comes_back_or_is_missed():
+    assert beside(lambda: b"x" * 1_000_000)() == b"x" * 1_000_000
+    with pytest.raises(Inconclusive, match="beside this one ended"):
+        beside(lambda: bytes([1 // 0]))()
+    with pytest.raises(Inconclusive, match="beside this one ended"):
+        beside(lambda: os.kill(os.getpid(), signal.SIGKILL) or b"")()

@@ -149,3 +149,16 @@ def test_the_summary_says_how_many_more_there_are() -> None:
     text = markdown.render(shop(findings=found), Path())["summary.md"].decode()
     assert "The worst 20 of 100 findings" in text
     assert text.count("<code>40018</code>") == 20
+
+
+def test_many_findings_are_written_by_two_processes_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {each.path.name: each.error for each in reports.write_all(shop(), tmp_path)}
+    before = {path.name: path.read_bytes() for path in (tmp_path / ".vallum" / "report").rglob("*.*")}
+    monkeypatch.setattr(reports, "MANY", 1)
+    many = {each.path.name: each.error for each in reports.write_all(shop(), tmp_path)}
+    assert many == few
+    assert {path.name: path.read_bytes() for path in (tmp_path / ".vallum" / "report").rglob("*.*")} == before
+    monkeypatch.setitem(reports.REPORTS, "vallum.sarif", lambda *_: os._exit(9))
+    lost = {each.path.name: each.error for each in reports.write_all(shop(), tmp_path)}
+    assert "was not written whole" in lost["vallum.sarif"]
+    assert lost["junit.xml"] is None

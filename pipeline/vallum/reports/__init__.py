@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from vallum import artifacts
 from vallum.errors import Inconclusive
+from vallum.process import beside
 from vallum.reports import findings, html, junit, markdown, sarif, sbom, vex
 from vallum.verdict import Verdict
 
@@ -35,6 +38,12 @@ REPORTS: dict[str, Report] = {
 """By main file, the quick and simple ones first."""
 
 
+MANY = 4_000
+"""Findings from which on half of the reports are written on another core."""
+BESIDE = ("vallum.sarif",)
+"""Those: about as long as all others together."""
+
+
 class Written(NamedTuple):
     """One file of the report; `error` says why it is not there."""
 
@@ -48,9 +57,27 @@ def write_all(verdict: Verdict, root: Path) -> list[Written]:
     A report that fails is said (`error`) and never loses the others, nor the verdict, which was written before.
     """
     folder = artifacts.folder(root) / FOLDER
-    written: list[Written] = []
     clear(folder)
-    for name, report in REPORTS.items():
+    if len(verdict.findings) < MANY:
+        return _write(verdict, root, folder, tuple(REPORTS))
+    here = tuple(name for name in REPORTS if name not in BESIDE)
+    wait = beside(lambda: msgspec.json.encode(_told(_write(verdict, root, folder, BESIDE))))
+    written = _write(verdict, root, folder, here)
+    try:
+        told = msgspec.json.decode(wait(), type=list[tuple[str, str | None]])
+    except (Inconclusive, msgspec.MsgspecError) as error:
+        told = [(str(folder / name), f"was not written whole: {error}") for name in BESIDE]
+    return [*written, *(Written(Path(path), error) for path, error in told)]
+
+
+def _told(written: list[Written]) -> list[tuple[str, str | None]]:
+    return [(str(each.path), each.error) for each in written]
+
+
+def _write(verdict: Verdict, root: Path, folder: Path, names: Iterable[str]) -> list[Written]:
+    written: list[Written] = []
+    for name in names:
+        report = REPORTS[name]
         try:
             files = report(verdict, root)
             for path, data in files.items() if isinstance(files, Mapping) else files:
