@@ -9,7 +9,8 @@ Cannot see: programs copied in without a package manager, what the container doe
 version to upgrade to, at the manifest that pins it where there is one, else at the Dockerfile.
 
 Options: `assemble` (true: where no engine answers, scan the service's files and installed dependencies instead, said to be no
-container build; `always`: whether one answers or not), `context` (a table: service to build context), `ecosystems-without-advisories` (`note`), `max-unpacked-mb`.
+container build; `always`: whether one answers or not), `context` (a table: service to build context),
+`ecosystems-without-advisories` (`note`), `max-unpacked-mb`.
 """
 
 from __future__ import annotations
