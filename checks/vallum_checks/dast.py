@@ -6,6 +6,7 @@ meet what another has left. A failure of the deployment is the outcome of every 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,7 +63,7 @@ def run_staged(target: Target, config: Config, run_id: str, contexts: dict[str, 
     for name, attack in attacks().items():
         if name not in contexts:
             continue
-        ctx = contexts[name]
+        ctx, began = contexts[name], time.monotonic()
         if down:
             outcomes[name] = Incomplete(down)
             continue
@@ -76,6 +77,7 @@ def run_staged(target: Target, config: Config, run_id: str, contexts: dict[str, 
                 outcomes[name] = Incomplete(down)
                 continue
             outcomes[name] = _attack(attack, deployment, ctx)
+        outcomes[name] = _timed(outcomes[name], time.monotonic() - began)
     for name in contexts.keys() - outcomes.keys():
         outcomes[name] = Incomplete(f"{name} is not a check that can run on a staged deployment")
     return outcomes
@@ -115,6 +117,13 @@ def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deploy
         ctx.log[number] = redactor.text(text)
     redactor.sweep(ctx.raw)
     return _redacted(redactor, outcome)
+
+
+def _timed(outcome: Outcome, seconds: float) -> Outcome:
+    """The outcome with its own share of the time, from the start of its deployment to its end."""
+    if isinstance(outcome, NotApplicable) or outcome.run is None:
+        return outcome
+    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, seconds=round(seconds, 3)))
 
 
 def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:

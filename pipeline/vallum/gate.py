@@ -37,6 +37,8 @@ from vallum.verdict import (
 
 Outcomes = Mapping[tuple[str, str], Outcome]
 NOTHING = Facts()
+NOT_TESTED = "not tested: "
+"""So begins a note of a check on what it could not look at here: a line in every report, not only among its notes."""
 
 
 def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING, *, seconds: float = 0.0) -> Verdict:
@@ -119,7 +121,7 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
         reasons=tuple(reasons),
         services=_services(plan, judged, incomplete_services),
         checks=tuple(results),
-        not_tested=tuple(not_tested),
+        not_tested=(*not_tested, *_untested(results)),
         findings=tuple(judged),
         rules=rules,
         policy=described(policy),
@@ -128,6 +130,16 @@ def judge(policy: Policy, plan: Plan, outcomes: Outcomes, facts: Facts = NOTHING
         operations=figures,
         tree=plan.tree,
     )
+
+
+def _untested(results: list[CheckResult]) -> list[NotTested]:
+    """What checks say that they could not look at here."""
+    return [
+        NotTested(result.check, note.removeprefix(NOT_TESTED))
+        for result in results
+        for note in result.notes
+        if note.startswith(NOT_TESTED)
+    ]
 
 
 def _quorums(policy: Policy, plan: Plan, whole: frozenset[str]) -> list[str]:

@@ -187,6 +187,13 @@ def test_an_unplanned_outcome_does_not_count():
     assert "left no outcome" in verdict.reasons[0].text
 
 
+def test_what_a_check_says_it_did_not_test_is_a_line_of_the_report():
+    run = msgspec.structs.replace(make_run("bandit", []), notes=("not tested: Python 2", "another note"))
+    verdict = judge(Policy(), plan(checks=("bandit",)), {("bandit", "_"): Completed(run)})
+    assert verdict.status is Status.PASS
+    assert [(each.what, each.why, each.required) for each in verdict.not_tested] == [("bandit", "Python 2", False)]
+
+
 def test_unknown_severity_blocks_unless_the_policy_says_otherwise():
     found = {
         ("bandit", "_"): Completed(make_run("bandit", [Finding(rule="a", severity=Severity.UNKNOWN, message="m")]))

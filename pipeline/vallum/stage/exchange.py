@@ -203,7 +203,7 @@ class Connection:
         fields = head.without(_HOP_REQUEST)
         kept: bytes | None = body if isinstance(body, bytes) else None
         while True:
-            reused = self._connect(origin)
+            reused = self._connect(origin, again=bool(keep))
             service = self._service
             assert service is not None  # noqa: S101 - _connect sets it or raises
             begin = b"\r\n".join([line, *fields, b"", b""])
@@ -280,11 +280,15 @@ class Connection:
             self._since = time.monotonic()
         return not closing
 
-    def _connect(self, origin: Origin) -> bool:
-        """Have a connection to `origin`; whether it was used before. Raises Hangup."""
+    def _connect(self, origin: Origin, *, again: bool) -> bool:
+        """Have a connection to `origin`; whether it was used before. Raises Hangup.
+
+        A request that must not be sent twice gets one of its own, not `again` the last: a service may end that at any
+        moment, and whether it took the request cannot be told (RFC 9110, section 9.2.2).
+        """
         service = self._service
         if service is not None:
-            if self._at == origin and time.monotonic() - self._since < REUSED and not service.stale():
+            if again and self._at == origin and time.monotonic() - self._since < REUSED and not service.stale():
                 service.within(EXCHANGE)
                 return True
             self._drop()
