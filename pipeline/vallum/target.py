@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vallum.config import Config
 from vallum.errors import UserError
@@ -52,7 +52,7 @@ class Target:
             for path in self.files
             if (
                 (suffixes and path.endswith(suffixes))
-                or any(fnmatch(PurePosixPath(path).name, pattern) for pattern in names)
+                or (names and any(fnmatch(path.rpartition("/")[2], pattern) for pattern in names))
             )
             and (where is None or where(path))
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,7 +56,8 @@ MAX_BYTES = 64 << 20
 
 def is_lock(path: str) -> bool:
     """Whether the file is one, by its name."""
-    return any(fnmatch(PurePosixPath(path).name, pattern) for pattern in NAMES)
+    name = path.rpartition("/")[2]
+    return any(fnmatch(name, pattern) for pattern in NAMES)
 
 
 def expected(file: Path) -> frozenset[tuple[str, str]] | bool:
