@@ -184,17 +184,18 @@ class Connection:
             if again and keep and body is not None:
                 self._drop()
                 self._scope.traffic.retry()
+                status = 0
                 answer, _ = self._ask(origin, line, keeper.current(head), body, keep)
                 status = _status(answer)
-            return self._reply(answer, status, method, closing=closing)
         except Hangup as hangup:
             why = str(hangup)
             raise
-        finally:
+        finally:  # before the answer is passed on: who has it may look at what was counted
             name = path.partition(b"?")[0].decode("latin-1")
             self._scope.traffic.record(
                 service, method.decode("latin-1"), name, status, with_login=carried is not None, why=why
             )
+        return self._reply(answer, status, method, closing=closing)
 
     def _ask(
         self, origin: Origin, line: bytes, head: Head, body: tuple[bool, int | None] | bytes, keep: int
