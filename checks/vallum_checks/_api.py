@@ -41,16 +41,30 @@ def finding(
     severity: Severity | None = None,
 ) -> Finding:
     """A finding on one declared operation. `answer` is its evidence; what is secret is taken out by vallum_checks.dast."""
+    place = Operation(operation.method, surface.definition.prefix + operation.template, parameter)
+    return found(rule, surface.service, Location(surface.path, operation.line), place, message, answer, severity)
+
+
+def found(
+    rule: ApiRule,
+    service: str,
+    location: Location,
+    operation: Operation,
+    message: str,
+    answer: Answer | None = None,
+    severity: Severity | None = None,
+) -> Finding:
+    """As `finding`, on an operation that no definition declares."""
     return Finding(
         rule=rule.id,
         severity=severity or rule.severity,
         message=message,
-        location=Location(surface.path, operation.line),
-        service=surface.service,
+        location=location,
+        service=service,
         cwe=rule.cwe,
         owasp=rule.owasp,
         confidence="high",
         fix=rule.help,
-        operation=Operation(operation.method, surface.definition.prefix + operation.template, parameter),
+        operation=operation,
         exchange=answer.exchange if answer is not None else None,
     )

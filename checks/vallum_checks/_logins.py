@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vallum.errors import Inconclusive
 from vallum.finding import Finding, Location
 from vallum.finding import Operation as Place
-from vallum_checks._api import ApiRule, finding
+from vallum_checks._api import ApiRule, finding, found
 
 if TYPE_CHECKING:
     from vallum.config import Config
@@ -111,19 +111,7 @@ def at_login(
             declared = surface.definition.prefix + operation.template
             if (surface.service, operation.method, declared) == (service, method, path):
                 return finding(rule, surface, operation, message, answer, parameter)
-    return Finding(
-        rule=rule.id,
-        severity=rule.severity,
-        message=message,
-        location=Location("vallum.toml"),
-        service=service,
-        cwe=rule.cwe,
-        owasp=rule.owasp,
-        confidence="high",
-        fix=rule.help,
-        operation=Place(method, path, parameter),
-        exchange=answer.exchange if answer is not None else None,
-    )
+    return found(rule, service, Location("vallum.toml"), Place(method, path, parameter), message, answer)
 
 
 def _seeded(environment: Environment, values: Mapping[str, str]) -> tuple[str, str]:

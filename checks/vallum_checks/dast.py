@@ -18,8 +18,8 @@ from vallum import operations
 from vallum.check import Context, Planned, Skipped
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
-from vallum.finding import Exchange
-from vallum.outcome import Incomplete, NotApplicable, Outcome
+from vallum.finding import Exchange, Finding
+from vallum.outcome import Incomplete, NotApplicable, Outcome, Run
 from vallum.target import Target
 
 if TYPE_CHECKING:
@@ -121,46 +121,47 @@ def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deploy
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:
     """The outcome with its own share of the time, from the start of its deployment to its end."""
+    return _changed(outcome, lambda _: {"seconds": round(seconds, 3)})
+
+
+def _changed(outcome: Outcome, fields: Callable[[Run], dict[str, object]]) -> Outcome:
+    """The outcome with these fields of its run as `fields` makes them from it; one without a run stays as it is."""
     if isinstance(outcome, NotApplicable) or outcome.run is None:
         return outcome
-    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, seconds=round(seconds, 3)))
+    run = msgspec.structs.replace(outcome.run, **fields(outcome.run))
+    return msgspec.structs.replace(outcome, run=run)
 
 
 def _with_operations(deployment: Deployment, outcome: Outcome) -> Outcome:
     """The outcome with what became of each declared operation: what the check says, and what was kept of its requests."""
-    if isinstance(outcome, NotApplicable) or outcome.run is None:
-        return outcome
-    for service in deployment.urls:
-        deployment.ledger.seen(service, deployment.traffic.asked(service))
-    reached = operations.merged([*outcome.run.operations, *deployment.ledger.entries()])
-    notes = (*outcome.run.notes, *deployment.ledger.notes())
-    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, operations=reached, notes=notes))
+    ledger = deployment.ledger
+
+    def fields(run: Run) -> dict[str, object]:
+        for service in deployment.urls:
+            ledger.seen(service, deployment.traffic.asked(service))
+        reached = operations.merged([*run.operations, *ledger.entries()])
+        return {"operations": reached, "notes": (*run.notes, *ledger.notes())}
+
+    return _changed(outcome, fields)
 
 
 def _noted(outcome: Outcome, notes: list[str]) -> Outcome:
     """The outcome with more notes in it."""
-    if isinstance(outcome, NotApplicable) or outcome.run is None:
-        return outcome
-    return msgspec.structs.replace(
-        outcome, run=msgspec.structs.replace(outcome.run, notes=(*outcome.run.notes, *notes))
-    )
+    return _changed(outcome, lambda run: {"notes": (*run.notes, *notes)})
 
 
 def _redacted(redactor: Redactor, outcome: Outcome) -> Outcome:
     """Every string without the run's secrets, and raw HTTP messages without the values of credential headers."""
-    outcome = redactor.struct(outcome)
-    if isinstance(outcome, NotApplicable) or outcome.run is None:
-        return outcome
-    findings = tuple(
-        msgspec.structs.replace(
-            finding,
-            exchange=Exchange(redactor.text(finding.exchange.request), redactor.text(finding.exchange.response)),
+
+    def redacted(finding: Finding) -> Finding:
+        said = finding.exchange
+        if said is None:
+            return finding
+        return msgspec.structs.replace(
+            finding, exchange=Exchange(redactor.text(said.request), redactor.text(said.response))
         )
-        if finding.exchange is not None
-        else finding
-        for finding in outcome.run.findings
-    )
-    return msgspec.structs.replace(outcome, run=msgspec.structs.replace(outcome.run, findings=findings))
+
+    return _changed(redactor.struct(outcome), lambda run: {"findings": tuple(map(redacted, run.findings))})
 
 
 def _spoiled(outcome: Outcome, reason: str) -> Outcome:

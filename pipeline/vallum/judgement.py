@@ -155,11 +155,10 @@ def keep(root: Path, verdict: Verdict) -> tuple[list[Written], tuple[str, ...]]:
     """Write the verdict, its reports, and its place in the history; returns the files, and what the history has to say."""
     from vallum import reports
 
-    write_verdict(root, verdict)
     if len(verdict.findings) < reports.MANY:
-        return reports.write_all(verdict, root), history.record(root, verdict)
+        return publish(root, verdict), history.record(root, verdict)
     recorded = beside(lambda: msgspec.json.encode(history.record(root, verdict)))
-    written = reports.write_all(verdict, root)
+    written = publish(root, verdict)
     try:
         return written, msgspec.json.decode(recorded(), type=tuple[str, ...])
     except (Inconclusive, msgspec.MsgspecError) as error:

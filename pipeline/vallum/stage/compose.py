@@ -24,7 +24,7 @@ from vallum.config import Config
 from vallum.environments import Environment, Ready
 from vallum.errors import Inconclusive, UserError
 from vallum.process import clean_environment, start
-from vallum.stage import composefile, engine, leftovers, readiness, seed, settings, sockets, state
+from vallum.stage import composefile, engine, leftovers, readiness, settings, sockets, state
 from vallum.stage.composemodel import Container
 from vallum.stage.containers import Commands, private_folder
 from vallum.stage.engine import Engine
@@ -33,6 +33,7 @@ from vallum.stage.log import Logs
 from vallum.stage.redact import Redactor
 from vallum.stage.relay import Relay
 from vallum.stage.secrets import resolve
+from vallum.stage.settle import settle
 from vallum.stage.signals import interrupting, uninterrupted
 from vallum.target import Target
 
@@ -143,27 +144,18 @@ class _Running:
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
         urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
-        users = seed.populate(
+        return settle(
+            KIND,
+            self._run_id,
             self._environment,
             self._root,
             self._folder,
             urls,
             self._secrets,
             self._redactor,
-            alive=self.check,
-            quiet=self._logs.held,
-        )
-        self._logs.release()
-        return Deployment(
-            kind=KIND,
-            run_id=self._run_id,
-            urls=urls,
-            folder=self._folder,
-            logs={name: self._folder / name / "log.txt" for name in self._project.containers},
-            redactor=self._redactor,
-            secrets=self._secrets,
-            check_services=self.check,
-            users=users,
+            self._logs,
+            logged=self._project.containers,
+            check=self.check,
         )
 
     def _make_networks(self) -> None:

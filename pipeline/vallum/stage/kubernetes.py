@@ -25,7 +25,7 @@ from vallum.environments import Environment, Kubernetes
 from vallum.errors import Inconclusive, UserError
 from vallum.process import clean_environment, start
 from vallum.stage import cluster as clusters
-from vallum.stage import leftovers, manifests, readiness, seed, settings, sockets, state
+from vallum.stage import leftovers, manifests, readiness, settings, sockets, state
 from vallum.stage.cluster import Cluster
 from vallum.stage.containers import private_folder
 from vallum.stage.environment import Deployment
@@ -33,6 +33,7 @@ from vallum.stage.log import Logs
 from vallum.stage.objects import Objects
 from vallum.stage.redact import Redactor
 from vallum.stage.secrets import resolve
+from vallum.stage.settle import settle
 from vallum.stage.signals import interrupting, uninterrupted
 from vallum.target import Target
 
@@ -137,27 +138,19 @@ class _Running:
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
         urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
-        users = seed.populate(
+        return settle(
+            KIND,
+            self._run_id,
             self._environment,
             self._root,
             self._folder,
             urls,
             self._secrets,
             self._redactor,
+            self._logs,
+            logged=self._environment.services,
+            check=self.check,
             alive=self._watch,
-            quiet=self._logs.held,
-        )
-        self._logs.release()
-        return Deployment(
-            kind=KIND,
-            run_id=self._run_id,
-            urls=urls,
-            folder=self._folder,
-            logs={name: self._folder / name / "log.txt" for name in self._environment.services},
-            redactor=self._redactor,
-            secrets=self._secrets,
-            check_services=self.check,
-            users=users,
         )
 
     def _roll_out(self) -> None:

@@ -21,12 +21,13 @@ from vallum.config import Config
 from vallum.environments import Environment, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import start
-from vallum.stage import leftovers, readiness, seed, settings, sockets, state
+from vallum.stage import leftovers, readiness, settings, sockets, state
 from vallum.stage.environment import Deployment
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
 from vallum.stage.redact import Redactor
 from vallum.stage.secrets import resolve
+from vallum.stage.settle import settle
 from vallum.stage.signals import interrupting, uninterrupted
 from vallum.target import Target
 
@@ -130,27 +131,18 @@ class _Running:
 
     def deployment(self) -> Deployment:
         """Seed, log in, where configured, and say what is up."""
-        users = seed.populate(
+        return settle(
+            "process",
+            self._run_id,
             self._environment,
             self._root,
             self._folder,
             self._urls,
             self._secrets,
             self._redactor,
-            alive=self.check,
-            quiet=self._logs.held,
-        )
-        self._logs.release()
-        return Deployment(
-            kind="process",
-            run_id=self._run_id,
-            urls=self._urls,
-            folder=self._folder,
-            logs={name: self._folder / name / "log.txt" for name in self._environment.services},
-            redactor=self._redactor,
-            secrets=self._secrets,
-            check_services=self.check,
-            users=users,
+            self._logs,
+            logged=self._environment.services,
+            check=self.check,
         )
 
     def _launch(self, name: str, service: StagedService) -> None:
