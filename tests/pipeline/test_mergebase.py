@@ -331,7 +331,9 @@ def test_a_service_that_is_still_there_stays_deployed(staged: Checkout, text: st
 OUTSIDE = "[environment.secrets]\nalice = {{ {} }}\n"
 
 
-@pytest.mark.parametrize("source", ['env = "DEPLOY_TOKEN"', 'file = "/run/secrets/deploy"', 'vault = "secret/ci#token"'])
+@pytest.mark.parametrize(
+    "source", ['env = "DEPLOY_TOKEN"', 'file = "/run/secrets/deploy"', 'vault = "secret/ci#token"']
+)
 def test_a_change_hands_no_secret_from_outside_to_its_services(staged: Checkout, source: str) -> None:
     staged.commit({"vallum.toml": SERVICES + OUTSIDE.format(source)})
     with pytest.raises(UserError, match="cannot take a secret from outside that its base does not take"):
