@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vallum.errors import Inconclusive
@@ -167,6 +167,7 @@ names = st.text(
     st.lists(st.tuples(names, st.binary(max_size=2000)), max_size=5),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
 )
+@example([("\x80\n", b"")], tarfile.PAX_FORMAT)
 def test_our_walk_sees_what_the_standard_library_wrote(members, form):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=form) as tar:

@@ -85,7 +85,7 @@ def _extended(kind: str, data: bytes) -> dict[str, str]:
         digits, space, _ = data.partition(b" ")
         if not space or not digits.isdigit() or not len(digits) < int(digits) <= len(data):
             break
-        key, _, value = data[len(digits) + 1 : int(digits)].rstrip(b"\n").partition(b"=")
+        key, _, value = data[len(digits) + 1 : int(digits)].removesuffix(b"\n").partition(b"=")
         found[_text(key)] = _text(value)
         data = data[int(digits) :]
     return found
