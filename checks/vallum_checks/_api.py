@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vallum.config import FILE as SETTINGS
 from vallum.finding import Finding, Location, Operation, Rule
 from vallum.severity import Severity
 
@@ -42,7 +43,9 @@ def finding(
 ) -> Finding:
     """A finding on one declared operation. `answer` is its evidence; what is secret is taken out by vallum_checks.dast."""
     place = Operation(operation.method, surface.definition.prefix + operation.template, parameter)
-    return found(rule, surface.service, Location(surface.path, operation.line), place, message, answer, severity)
+    # A gRPC server may serve what its .proto does not hold.
+    path = SETTINGS if surface.definition.kind == "grpc" and not operation.line else surface.path
+    return found(rule, surface.service, Location(path, operation.line), place, message, answer, severity)
 
 
 def found(

@@ -1,8 +1,9 @@
 """Broken authentication (OWASP API2:2023): operations that answer without a login or to a forged token, logins to be guessed at.
 
-Every operation that declares security is called with a login, without one, and with tokens that must be refused: changed,
-unsigned, expired, signed with another key. The login is tried with at most 30 wrong passwords. Cannot see: an operation for
-which no request succeeds with any user's login (it counts as missed). Fix: each finding says it; docs/api-security.md has more.
+Every operation that declares security (of gRPC: every unary method that is not named as public) is called with a login,
+without one, and with tokens that must be refused: changed, unsigned, expired, signed with another key. The login is tried with
+at most 30 wrong passwords. Cannot see: an operation for which no request succeeds with any user's login (it counts as missed).
+Fix: each finding says it; docs/api-security.md has more.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     from vallum_checks.authentication_engine.entrances import Entrances
     from vallum_checks.authentication_engine.forging import Forging
 
-    found, bare = surfaces(deployment, ctx.target, ctx.config)
+    found, bare = surfaces(deployment, ctx.target, ctx.config, with_rpc=True)
     also, hours, attempts = options(ctx.config)
     with Caller(deployment) as caller:
         forging = Forging(deployment, ctx, caller, found, also, hours)

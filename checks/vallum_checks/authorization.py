@@ -38,7 +38,8 @@ def _applies(target: Target, config: Config) -> Planned | Skipped:
     from vallum.api import formats
 
     options(config)
-    if not any(formats.find(target, service) for service in config.environment.services.values()):
+    services = config.environment.services.values()
+    if not any(formats.find(target, service) and not formats.is_rpc(target, service) for service in services):
         return Skipped(
             "no service of [environment] has an API definition: API1, API3, API5 and API6:2023 are not tested"
         )

@@ -73,6 +73,9 @@ class _Look:
                 if urlsplit(url).scheme == "https":
                     self.notes.append(f"not tested: headers and cookies of {name}: it answers only with a certificate")
                     continue
+            if name in self.surfaces and self.surfaces[name].definition.kind == "grpc":
+                self.notes.append(f"not tested: headers and cookies of {name}: it speaks gRPC")
+                continue
             self._answers(name, url)
         from vallum_checks.transport_engine.rules import RULES
 

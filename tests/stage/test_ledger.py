@@ -56,6 +56,7 @@ def test_answers() -> None:
     found = by_name(ledger)
     first = found["GET /orders"]
     assert (first.reached, first.authenticated, first.secured) == (True, True, True)
+    assert first.attacked, "a refusal reaches nothing, and is an answer to an attack"
     assert found["DELETE /orders/{id}"].why == "no answer (ReadTimeout)"
 
 

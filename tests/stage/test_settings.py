@@ -37,7 +37,22 @@ from .conftest import Shop
         ("depends-on = []", 'depends-on = ["b"]', r"a\.depends-on: there is no service `b`"),
         ("depends-on = []", 'depends-on = ["a"]', r"depends-on goes round in a circle among a"),
         ("depends-on = []", 'openapi = "none.yaml"', r"a\.openapi: there is no file 'none\.yaml'"),
-        ("depends-on = []", 'definition = { kind = "grpc" }', r"a\.definition\.file is empty"),
+        ("depends-on = []", 'definition = { kind = "har" }', r"a\.definition\.file is empty"),
+        (
+            "depends-on = []",
+            'definition = { kind = "grpc", public = ["pkg.Service/Get"] }',
+            r"a\.definition\.public: 'pkg\.Service/Get' is no method",
+        ),
+        (
+            "depends-on = []",
+            'definition = { kind = "grpc", messages = { "/pkg.Service/*" = {} } }',
+            r"a\.definition\.messages: '/pkg\.Service/\*' is no method",
+        ),
+        (
+            "depends-on = []",
+            'definition = { kind = "graphql", public = ["/a.B/C"] }',
+            r"a\.definition\.public is for gRPC only",
+        ),
         ("depends-on = []", 'definition = { file = "none.har" }', r"a\.definition\.file: there is no file 'none\.har'"),
         (
             "depends-on = []",

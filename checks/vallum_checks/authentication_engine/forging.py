@@ -96,6 +96,23 @@ class Forging:
                 thorough[surface.service] = thorough.get(surface.service, 0) + 1
         if self._weak and not self._proved:
             self._report_key(None)
+        self._visit_public()
+
+    def _visit_public(self) -> None:
+        """Public gRPC methods, which nothing else calls: with a login and without, so that they count as reached."""
+        for surface in self._surfaces:
+            for operation in surface.definition.operations if surface.definition.kind == "grpc" else ():
+                if operation.secured or self._label(surface, operation) in self._also:
+                    continue
+                try:
+                    request = surface.definition.request(operation, lambda _before, _name: "")
+                except Inconclusive as error:
+                    self.notes.append(f"{self._label(surface, operation)} could not be called: {error.reason}")
+                    continue
+                if time.monotonic() > self._end or _ENDS_LOGIN.search(operation.template):
+                    continue
+                self._caller.send(surface, request, self._users[0].session.header())
+                self._caller.send(surface, request)
 
     def _label(self, surface: Surface, operation: Operation) -> str:
         name = f" {operation.name}" if operation.name else ""
@@ -114,7 +131,7 @@ class Forging:
             self._deployment.check_services()
             return f"no answer ({without.why})", False
         if without.ok:
-            self._add("no-token", surface, operation, f"{operation} answers {without.status} without a token", without)
+            self._add("no-token", surface, operation, f"{operation} answers {without.shown} without a token", without)
             return "", False
         sent: list[tuple[tokens.Form, Answer]] = []
         broken: Answer | None = None
@@ -139,7 +156,7 @@ class Forging:
         hit = self._judge(surface, operation, sent, without, known)
         if broken is not None and known.status < 500:
             self._add(
-                "token-error", surface, operation, f"{operation} answers {broken.status} to a malformed token", broken
+                "token-error", surface, operation, f"{operation} answers {broken.shown} to a malformed token", broken
             )
         if rare and self._weak and not self._proved and not hit & {"signature", "invalid-token"}:
             self._prove_key(surface, request, user, without, known)
@@ -180,13 +197,13 @@ class Forging:
     def _doubt(self, without: Answer, known: Answer) -> str:
         """Why the refusals prove nothing; empty where they do."""
         if known.status in {0, 401, 403}:
-            shown = f"answers {known.status}" if known.status else f"does not answer ({known.why})"
+            shown = f"answers {known.shown}" if known.status else f"does not answer ({known.why})"
             return f"it {shown} with every user's login"
         if known.status >= 500:
-            return f"it answers {known.status} with a login"
+            return f"it answers {known.shown} with a login"
         if without.status in {401, 403} or known.ok:
             return ""
-        return f"it answers {known.status} with a login and {without.status} without: give it an example that succeeds"
+        return f"it answers {known.shown} with a login and {without.shown} without: give it an example that succeeds"
 
     def _succeeds(self, surface: Surface, request: Request) -> tuple[User, Answer]:
         """The first user with whose login the request is 2xx, and the answer; else the answer that is nearest to it."""
@@ -212,7 +229,7 @@ class Forging:
             self.notes.append(f"{label} could not be called: {error.reason}")
             return
         if answer.ok:
-            self._add("no-token", surface, operation, f"{operation} answers {answer.status} without a token", answer)
+            self._add("no-token", surface, operation, f"{operation} answers {answer.shown} without a token", answer)
 
     def _header(self, user: User, token: str) -> dict[str, str]:
         own = _token(user)

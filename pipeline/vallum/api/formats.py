@@ -57,9 +57,17 @@ def find(target: Target, service: StagedService) -> str:
     return next((folder + name for name in OPENAPI_NAMES if folder + name in present), "")
 
 
+def is_rpc(target: Target, service: StagedService) -> bool:
+    """Whether a staged service declares gRPC, which few checks can call."""
+    wanted = service.definition
+    said = wanted.kind if wanted is not None else ""
+    return said == "grpc" or (not said and find(target, service).lower().endswith(".proto"))
+
+
 def defined(target: Target, service: StagedService) -> bool:
-    """Whether a staged service's operations can be known: from a file, or by asking it."""
-    return bool(find(target, service)) or (service.definition is not None and service.definition.kind == "graphql")
+    """Whether a staged service's operations can be known, from a file or by asking it, and called over HTTP/1.1."""
+    asked = service.definition is not None and service.definition.kind == "graphql"
+    return asked or (bool(find(target, service)) and not is_rpc(target, service))
 
 
 def read(target: Target, path: str, wanted: ApiDefinition | None = None) -> Definition:

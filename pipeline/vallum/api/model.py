@@ -44,7 +44,7 @@ class Operation:
 @dataclass(frozen=True)
 class Request:
     """An operation with example values. `path` begins with the servers' prefix and is percent-encoded; `segments` maps the
-    number of a path segment (from 1) to its parameter."""
+    number of a path segment (from 1) to its parameter. `shown` says what a body is that is no text."""
 
     operation: Operation
     path: str
@@ -54,6 +54,7 @@ class Request:
     content_type: str = ""
     segments: tuple[tuple[int, str], ...] = ()
     parameters: tuple[str, ...] = ()
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Definition:
 
     `document` is an OpenAPI 3 document without references to other files, whatever the file was written in; for formats that
     have no schemas it is empty, and a check that needs schemas says so. `kind` names the format. `unsupported` are declared too,
-    and cannot be called; `notes` say what of the file was left out.
+    and cannot be called; `notes` say what of the file was left out. `decode` makes a text of an answer that is none.
     """
 
     path: Path
@@ -74,6 +75,7 @@ class Definition:
     build: Callable[[Definition, Operation, Known, str], Request] = field(repr=False)
     unsupported: tuple[Operation, ...] = ()
     notes: tuple[str, ...] = ()
+    decode: Callable[[Operation, bytes], str] | None = field(repr=False, default=None)
 
     def request(self, operation: Operation, known: Known, prefix: str | None = None) -> Request:
         """The operation with the definition's examples, defaults, or values that fit its schemas. Raises Inconclusive."""

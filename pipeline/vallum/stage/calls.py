@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from vallum.api import formats, graphql
+from vallum.api import formats, graphql, grpc
 from vallum.api.model import Definition, Request
 from vallum.config import FILE as SETTINGS
 from vallum.config import Config
+from vallum.environments import ApiDefinition
 from vallum.errors import Inconclusive
 from vallum.finding import Exchange
+from vallum.stage import reflection, rpc
 from vallum.stage.introspection import introspect
 from vallum.stage.scope import TIMEOUT
 from vallum.target import Target
@@ -43,7 +45,8 @@ class Surface:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `status` 0: nothing, and `why` says the reason. `seconds` until it was read; header names in lower case."""
+    """What came back. `status` 0: nothing, and `why` says the reason. `seconds` until it was read; header names in lower case.
+    Of gRPC `code` is what was said, `status` what stands for it in HTTP (vallum.stage.rpc), `body` the message as JSON."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -51,6 +54,12 @@ class Answer:
     why: str = ""
     seconds: float = 0.0
     exchange: Exchange | None = field(repr=False, default=None)
+    code: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its status, as its protocol has it."""
+        return self.code or str(self.status)
 
     @property
     def ok(self) -> bool:
@@ -67,8 +76,12 @@ class Answer:
             return None
 
 
-def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[list[Surface], list[str]]:
-    """The services that declare their operations, and the names of those that do not.
+def surfaces(
+    deployment: Deployment, target: Target, config: Config, *, with_rpc: bool = False
+) -> tuple[list[Surface], list[str]]:
+    """The services that declare their operations, and the names of those that do not. `with_rpc`: whether the caller calls
+    gRPC;
+    for others its methods are unsupported.
 
     Raises Inconclusive for a definition that cannot be read.
     """
@@ -79,10 +92,16 @@ def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[li
         path = formats.find(target, service) if service is not None else ""
         wanted = service.definition if service is not None else None
         if path:
-            found.append(Surface(name, url, path, formats.read(target, path, wanted)))
+            read = formats.read(target, path, wanted)
+            if read.kind == "grpc" and with_rpc:
+                read = _callable(deployment, name, read, wanted or ApiDefinition())
+            found.append(Surface(name, url, path, read))
         elif wanted is not None and wanted.kind == "graphql":
             asked = introspect(deployment, name, wanted.endpoint or graphql.ENDPOINT)
             found.append(Surface(name, url, SETTINGS, asked))
+        elif wanted is not None and wanted.kind == "grpc":
+            asked = reflection.ask(deployment, name, wanted)
+            found.append(Surface(name, url, SETTINGS, asked if with_rpc else grpc.listed(asked, name)))
         else:
             bare.append(name)
             deployment.ledger.undefined(name)
@@ -91,11 +110,27 @@ def surfaces(deployment: Deployment, target: Target, config: Config) -> tuple[li
     return found, bare
 
 
+def _callable(deployment: Deployment, service: str, listed: Definition, wanted: ApiDefinition) -> Definition:
+    """What a .proto declares, with requests where the server offers reflection; else as it is, and why it is so in its notes."""
+    if not rpc.installed():
+        why = f"{rpc.MISSING} ({rpc.HINT})"
+    else:
+        try:
+            return reflection.ask(deployment, service, wanted, listed)
+        except reflection.Unoffered as error:
+            why = error.reason
+    left = tuple(replace(each, unsupported=why) for each in listed.unsupported)
+    note = f"not tested: {len(left)} gRPC methods of {listed.path.name}: {why}"
+    return replace(listed, unsupported=left, notes=(note,))
+
+
 class Caller:
     """Sends requests to one deployment, one after the other, and counts them. Use it in a `with`."""
 
     def __init__(self, deployment: Deployment) -> None:
+        self._scope = deployment.scope
         self._client: httpx.Client = deployment.scope.client()
+        self._calls: rpc.Calls | None = None
         self._ledger = deployment.ledger
         self._logins = [user.session.header for user in deployment.users.values()]
         self.requests = 0
@@ -107,15 +142,21 @@ class Caller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+        if self._calls is not None:
+            self._calls.close()
 
     def send(self, surface: Surface, request: Request, headers: Mapping[str, str] | None = None) -> Answer:
         """Send an operation's request with `headers` on top (a user's `session.header()`, or none: from outside)."""
-        given = {**dict(request.headers), "Accept": "*/*", "User-Agent": "vallum", **(headers or {})}
-        if request.body:
-            given["Content-Type"] = request.content_type
-        answer = self.raw(
-            request.operation.method, surface.url + request.path, given, request.body, params=request.query
-        )
+        if surface.definition.kind == "grpc":
+            given = dict(headers or {})
+            answer = self._call(surface, request, given)
+        else:
+            given = {**dict(request.headers), "Accept": "*/*", "User-Agent": "vallum", **(headers or {})}
+            if request.body:
+                given["Content-Type"] = request.content_type
+            answer = self.raw(
+                request.operation.method, surface.url + request.path, given, request.body, params=request.query
+            )
         logins = [login() for login in self._logins]
         with_login = any(login.items() <= given.items() for login in logins)
         # The first user's own request is what an honest client sends; all else is sent to find out what comes of it.
@@ -124,6 +165,27 @@ class Caller:
             surface, request.operation, answer.status, with_login=with_login, attack=attack, why=answer.why
         )
         return answer
+
+    def _call(self, surface: Surface, request: Request, headers: Mapping[str, str]) -> Answer:
+        """Call a gRPC method. Raises Inconclusive outside the scope, and where the extra `grpc` is not installed."""
+        if self._calls is None:
+            self._calls = rpc.Calls(self._scope)
+        self.requests += 1
+        began = time.monotonic()
+        said = self._calls.unary(surface.url, request.path, request.body, headers)
+        decode = surface.definition.decode
+        text = decode(request.operation, said.body) if decode is not None and said.code == "OK" else ""
+        metadata = {"grpc-status": said.code, "grpc-message": said.details, **dict(said.metadata)}
+        asked = _message(f"POST {request.path} HTTP/2", headers, request.shown.encode())
+        return Answer(
+            said.status,
+            metadata,
+            text.encode(),
+            why="" if said.status else f"{said.code}: {said.details}"[:200],
+            seconds=time.monotonic() - began,
+            exchange=Exchange(asked, _message("HTTP/2", metadata, text.encode())),
+            code=said.code,
+        )
 
     def raw(
         self,

@@ -21,6 +21,8 @@ MAX_UNDECLARED = 1_000
 """Undeclared operations that are kept of a service."""
 _PLAIN = re.compile(r"/[\w.~/@-]*", re.ASCII)
 """A path that a person would give an operation; what scanners try has more in it."""
+_ABOUT = "/grpc.reflection."
+"""Where a gRPC server says what its operations are; that is none of them."""
 Asked = tuple[str, str, int, bool]
 """A request that was seen going by: method, path without the query, status (0: none), whether it carried a login."""
 
@@ -32,6 +34,7 @@ class Ledger:
         self._surfaces: dict[str, Surface] = {}
         self._undefined: set[str] = set()
         self._entries: list[Reach] = []
+        self._attacked: set[tuple[str, str]] = set()
 
     def declare(self, surface: Surface) -> None:
         """From now on this service's operations are what is expected."""
@@ -45,6 +48,8 @@ class Ledger:
         self, surface: Surface, operation: Operation, status: int, *, with_login: bool, attack: bool, why: str = ""
     ) -> None:
         """An operation was asked. `attack`: by a request that no honest client would send."""
+        if attack and status:
+            self._attacked.add((surface.service, str(operation)))
         self._entries.append(
             reach(surface.service, operation, [(status, with_login, attack)], logged_in=with_login, why=why)
         )
@@ -64,6 +69,8 @@ class Ledger:
             if operation is not None:
                 found.append(reach(service, operation, [(status, with_login, False)], logged_in=with_login))
             elif 200 <= status < 300 and method not in {"HEAD", "OPTIONS"} and _PLAIN.fullmatch(path):
+                if path.startswith(_ABOUT):
+                    continue
                 # Under another method the path may be declared: then it is that one, and not one for each object.
                 shown = paths.template(path) or path
                 found.append(Reach(service=service, method=method, path=shown, declared=False, reached=True))
@@ -72,7 +79,14 @@ class Ledger:
 
     def entries(self) -> tuple[Reach, ...]:
         """One for each operation that is declared or answered, and one without a method for a service without a definition."""
-        return operations.merged([*self._expected(), *self._entries])
+        merged = operations.merged([*self._expected(), *self._entries])
+        return tuple(
+            msgspec.structs.replace(each, attacked=True) if self._was_attacked(each) else each for each in merged
+        )
+
+    def _was_attacked(self, each: Reach) -> bool:
+        """Whether what was reached by one request also answered an attack, were it with a refusal that reaches nothing."""
+        return each.reached and (each.service, operations.operation(each)) in self._attacked
 
     def notes(self) -> list[str]:
         """What the definitions leave out."""

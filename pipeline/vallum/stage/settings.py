@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
-from vallum.stage import readiness, secrets, seed
+from vallum.stage import readiness, rpc, secrets, seed
 from vallum.stage.login import settings as login
 from vallum.stage.placeholders import NAME, PATH, PLACEHOLDER, fill
+
+_METHOD = re.compile(r"/[A-Za-z_][\w.]*/(\w+|\*)", re.ASCII)
 
 __all__ = ["NAME", "PLACEHOLDER", "check", "fill", "levels"]
 
@@ -85,8 +88,16 @@ def _check_definition(key: str, service: StagedService, folder: Path) -> None:
         raise UserError(f"{key}: `openapi` names a definition already", "say it once")
     if wanted.file and not (folder / wanted.file).is_file():
         raise UserError(f"{key}.file: there is no file {wanted.file!r} in {service.directory}", "correct the path")
-    if not wanted.file and wanted.kind != "graphql":
-        raise UserError(f"{key}.file is empty", "only GraphQL can be asked for its types: name a file")
+    if not wanted.file and wanted.kind not in {"graphql", "grpc"}:
+        raise UserError(f"{key}.file is empty", "only GraphQL and gRPC can be asked for their types: name a file")
+    if wanted.kind == "grpc" and not wanted.file and not rpc.installed():
+        raise UserError(f"{key}: gRPC cannot be asked: {rpc.MISSING}", rpc.HINT)
+    for option, given in (("public", wanted.public), ("messages", tuple(wanted.messages))):
+        if given and wanted.kind != "grpc" and not wanted.file.lower().endswith(".proto"):
+            raise UserError(f"{key}.{option} is for gRPC only", 'remove it, or say kind = "grpc"')
+        for name in given:
+            if not _METHOD.fullmatch(name) or (option == "messages" and name.endswith("*")):
+                raise UserError(f"{key}.{option}: {name!r} is no method", "such as /package.Service/Method")
     if wanted.endpoint and not PATH.fullmatch(wanted.endpoint):
         raise UserError(f"{key}.endpoint: {wanted.endpoint!r} is not a path", "begin it with a slash")
 

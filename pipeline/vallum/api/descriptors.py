@@ -1,0 +1,75 @@
+"""Descriptors of Protocol Buffers as a server's reflection hands them out, made into types. Needs the extra `grpc`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vallum.errors import Inconclusive
+
+WELL_KNOWN = "google/protobuf/"
+"""Where the files are that every implementation has with it."""
+_MODULES = frozenset(
+    {
+        *("any", "api", "descriptor", "duration", "empty", "field_mask"),
+        *("source_context", "struct", "timestamp", "type", "wrappers"),
+    }
+)
+
+
+def parsed(files: Iterable[bytes], name: str) -> dict[str, Any]:
+    """Serialized FileDescriptorProtos by their names. Raises Inconclusive for what is none."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from google.protobuf.message import DecodeError
+
+    found = {}
+    for data in files:
+        try:
+            one = FileDescriptorProto.FromString(data)
+        except DecodeError as error:
+            raise Inconclusive(f"{name}: what describes a file cannot be read ({error})") from None
+        found[one.name] = one
+    return found
+
+
+def well_known(path: str) -> Any:
+    """The FileDescriptorProto of a file of google/protobuf; None where the library has none of that name."""
+    from google.protobuf import descriptor_pool
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+    short = path.removeprefix(WELL_KNOWN).removesuffix(".proto")
+    if path.startswith(WELL_KNOWN) and short in _MODULES:
+        importlib.import_module(f"google.protobuf.{short}_pb2")
+        return FileDescriptorProto.FromString(descriptor_pool.Default().FindFileByName(path).serialized_pb)
+    return None
+
+
+def pool(files: Mapping[str, Any], name: str) -> Any:
+    """A pool of the types in `files`, which must hold all that they import. Raises Inconclusive where they do not fit."""
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+    made = DescriptorPool()
+    begun: set[str] = set()
+    done: set[str] = set()
+    waiting = list(files)
+    while waiting:
+        path = waiting[-1]
+        one = files.get(path)
+        if one is None:
+            raise Inconclusive(f"{name}: it does not say what is in {path[:200]!r}")
+        left = [each for each in one.dependency if each not in done]
+        if path not in begun:
+            begun.add(path)
+            if not begun.isdisjoint(left):
+                raise Inconclusive(f"{name}: {path[:200]!r} imports itself")
+            waiting += left
+            continue
+        waiting.pop()
+        if path not in done:
+            try:
+                made.Add(one)
+            except (TypeError, ValueError) as error:
+                raise Inconclusive(f"{name}: {path[:200]!r} cannot be used ({str(error)[:200]})") from None
+            done.add(path)
+    return made
