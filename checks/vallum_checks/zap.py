@@ -47,13 +47,10 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     defined = {surface.service: surface for surface in surfaces(deployment, ctx.target, ctx.config)[0]}
     targets, bare = [], []
     silent: list[Surface] = []  # what has operations, and none that can be called
-    calls: list[str] = []  # what is not spoken by ZAP at all
     for name, url in deployment.urls.items():
         surface = defined.get(name)
         if surface is not None and surface.definition.kind == "grpc":
-            left = len(surface.definition.unsupported)
-            calls.append(f"not tested: {left} gRPC methods of {name}: ZAP's proxy speaks HTTP/1.1")
-            continue
+            continue  # ZAP's proxy speaks HTTP/1.1: the definition's notes say that it is not tested
         pages = ("/",) if _is_page(deployment, url) else ()
         if surface is None and not pages:
             bare.append(name)
@@ -93,7 +90,6 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
         notes=(
             *attack.notes,
             *(f"{name} has neither an API definition nor a page at /: not attacked" for name in bare),
-            *calls,
         ),
     )
     return Incomplete(attack.incomplete, run) if attack.incomplete else Completed(run)

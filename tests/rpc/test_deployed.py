@@ -112,7 +112,7 @@ def test_a_sound_server_is_called_whole_and_nothing_is_found(attack: Attack) -> 
     assert "shop POST /shop.v1.Sessions/Logout was called only without a token" in notes
     figures = {each.service: each for each in operations.by_service(outcome.run.operations, Policy(), {})}["shop"]
     assert (figures.declared, figures.secured, figures.reached, figures.authenticated, figures.attacked) == (
-        *(9, 6),
+        *(9, 7),
         *(6, 6, 6),
     )
 
@@ -167,6 +167,7 @@ def test_without_reflection_a_proto_is_listed_and_a_note_says_why(attack: Attack
     every = reached(outcome)
     assert len(every) == 8
     assert not any(each.reached for each in every.values())
+    assert [path for path, each in every.items() if not each.secured] == ["/shop.v1.Sessions/Login"]
     assert isinstance(outcome, Completed)
     said = "not tested: 8 gRPC methods of shop.proto: the reflection of shop is turned off"
     assert any(note.startswith(said) for note in outcome.run.notes), outcome.run.notes
@@ -212,3 +213,10 @@ def test_a_server_that_dies_makes_it_incomplete(attack: Attack) -> None:
     outcome, _ = attack("dies", ASKED)
     assert isinstance(outcome, Incomplete)
     assert "shop" in outcome.reason
+
+
+def test_transport_asks_a_grpc_server_for_no_page(attack: Attack) -> None:
+    outcome, _ = attack(check="transport")
+    assert isinstance(outcome, Completed), outcome
+    assert "not tested: headers and cookies of shop: it speaks gRPC" in outcome.run.notes
+    assert [(part.unit, part.expected, part.seen) for part in outcome.run.coverage] == [("services", 2, 2)]

@@ -79,6 +79,8 @@ def read(target: Target, path: str, wanted: ApiDefinition | None = None) -> Defi
     found = _read(target.root / path, target.root, path, wanted)
     if found.kind == "graphql":
         found = graphql.at(found, wanted.endpoint or graphql.ENDPOINT)
+    if found.kind == "grpc":
+        found = grpc.guarded(found, wanted.public)
     if not found.operations and not found.unsupported:
         raise Inconclusive(f"the API definition {path} declares no operation")
     if len(found.operations) + len(found.unsupported) > MAX_OPERATIONS:

@@ -47,6 +47,14 @@ def listed(read: Definition, name: str) -> Definition:
     return replace(read, operations=(), unsupported=operations, notes=(note,))
 
 
+def guarded(read: Definition, public: Iterable[str]) -> Definition:
+    """The same definition, whose methods need a login where they are not public."""
+    named = (*PUBLIC, *public)
+    return replace(
+        read, unsupported=tuple(replace(each, secured=not is_public(each.template, named)) for each in read.unsupported)
+    )
+
+
 def is_public(path: str, public: Iterable[str]) -> bool:
     """Whether a method's path is among `public`, where `/package.Service/*` stands for all of a service."""
     return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in public)

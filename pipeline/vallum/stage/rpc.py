@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,8 @@ STATUS = {
 """Codes of gRPC as statuses of HTTP, by the comments of google/rpc/code.proto. What a client says by itself where nothing came
 (no connection, no answer in time) is 0, as everywhere here."""
 _LOCAL = ("grpc.enable_http_proxy", "grpc.enable_retries")
+_NAME = re.compile(r"[0-9a-z_.-]+(?<!-bin)", re.ASCII)
+_VALUE = re.compile(r"[\x20-\x7e]*")
 _TOO_LARGE = "CLIENT: Received message larger than max"
 
 
@@ -130,6 +133,8 @@ class Calls:
         service = self._scope.admit(origin)
         sent = {name.lower(): value for name, value in headers.items()}
         said = Said("CANCELLED", 0)
+        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in sent.items()):
+            return Said("CANCELLED", 0, "the login cannot be sent as metadata")
         try:
             answer, metadata = call(self._channel(origin), tuple(sent.items()))
             said = Said("OK", 200, "", answer, tuple(_texts(metadata)))
