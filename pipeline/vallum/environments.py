@@ -24,8 +24,9 @@ class ApiDefinition(Table, frozen=True, kw_only=True):
     """What a service's API is, where no `openapi` says it. `file` is relative to the service's folder; its content tells the
     `kind` where none is named. GraphQL is posted to `endpoint` (/graphql if not set) and asked for its types where there is no
     file. Of a HAR only requests to `origin` count (that of the first one if not set). A gRPC server is asked by reflection
-    where there is no file; of its methods, `public` need no login (`/package.Service/Method`, or `/package.Service/*`), and
-    `messages` maps a method to the message it is called with (as JSON)."""
+    for its messages, unless `descriptors` names a file that holds them (a FileDescriptorSet with all imports); of its methods,
+    `public` need no login (`/package.Service/Method`, or `/package.Service/*`), and `messages` maps a method to the message it
+    is called with (as JSON)."""
 
     kind: Literal["", "openapi", "graphql", "grpc", "postman", "har"] = ""
     file: str = ""
@@ -33,6 +34,7 @@ class ApiDefinition(Table, frozen=True, kw_only=True):
     origin: str = ""
     public: tuple[str, ...] = ()
     messages: dict[str, dict[str, Any]] = {}
+    descriptors: str = ""
 
 
 class StagedService(Table, frozen=True, kw_only=True):

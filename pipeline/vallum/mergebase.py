@@ -380,11 +380,11 @@ def _within(base: Environment, change: Environment) -> Environment:
 def _keeps_definition(base: StagedService, change: StagedService, root: Path) -> bool:
     """A definition that names no operation leaves nothing to attack: the base's choice holds while its file is there."""
     same = (change.openapi, change.definition) == (base.openapi, base.definition)
-    if base.definition is not None and not base.definition.file:
-        return not same
-    named = base.openapi or (base.definition.file if base.definition is not None else "")
-    names = (named,) if named else OPENAPI_NAMES
-    return not same and any((root / base.directory / name).is_file() for name in names)
+    wanted = base.definition
+    named = [name for name in (base.openapi, *((wanted.file, wanted.descriptors) if wanted else ())) if name]
+    if named or wanted is not None:
+        return not same and all((root / base.directory / name).is_file() for name in named)
+    return not same and any((root / base.directory / name).is_file() for name in OPENAPI_NAMES)
 
 
 def _folder(path: str) -> str:

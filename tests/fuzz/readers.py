@@ -16,7 +16,7 @@ import msgspec
 
 from vallum import artifacts, baseline, intelligence, plan, runner, waivers
 from vallum.advisories import osv, sbom
-from vallum.api import formats
+from vallum.api import descriptors, formats, grpc
 from vallum.api import openapi as definition
 from vallum.artifacts import outcome_folder
 from vallum.check import Check, Planned, Stage
@@ -465,6 +465,19 @@ def defined(data: bytes, name: str, kind: str = "") -> None:
         read.request(operation, lambda *_: "")
 
 
+def reflected(data: bytes) -> None:
+    """What a gRPC server says of itself (a FileDescriptorSet here), and messages that are made and read by it."""
+    files = descriptors.in_set(data, "it")
+    descriptors.parsed([each.SerializeToString() for each in files.values()], "it")
+    services = descriptors.services(files)
+    read = grpc.served(descriptors.pool(files, "it"), services, ApiDefinition(), "it", grpc.nothing(ROOT))
+    for operation in read.operations:
+        request = read.request(operation, lambda *_: "")
+        if read.decode is not None:
+            read.decode(operation, request.body)
+            read.decode(operation, data)
+
+
 def done(data: bytes) -> Finished:
     for stream in ("out", "err"):
         (ROOT / stream).write_bytes(data if stream == "out" else b"")
@@ -562,6 +575,7 @@ READERS: dict[str, Reader] = {
         functools.partial(defined, name="introspection.json", kind="graphql"), (as_json(INTROSPECTED),), (Inconclusive,)
     ),
     "api.proto": Reader(functools.partial(defined, name="api.proto"), (PROTO,), (Inconclusive,)),
+    "reflection.binpb": Reader(reflected, ((HERE.parent / "rpc" / "shop.binpb").read_bytes(),), (Inconclusive,)),
     "postman.json": Reader(
         functools.partial(defined, name="postman.json", kind="postman"), (as_json(POSTMAN),), (Inconclusive,)
     ),

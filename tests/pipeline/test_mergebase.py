@@ -407,6 +407,28 @@ def test_an_empty_definition_cannot_take_the_place_of_the_whole(staged: Checkout
     assert environment.services["cart"].definition is None
 
 
+def test_a_change_opens_no_grpc_method(staged: Checkout) -> None:
+    command = 'command = ["python", "cart.py"]'
+    asked = SERVICES.replace(command, f'{command}\ndefinition = {{ kind = "grpc", descriptors = "cart.binpb" }}')
+    staged.git("checkout", "-q", "main")
+    staged.commit({"vallum.toml": asked, "services/cart/cart.binpb": "", "services/cart/openapi.yaml": None})
+    staged.git("checkout", "-q", "-b", "second")
+    opened = asked.replace('"cart.binpb" }', '"cart.binpb", public = ["/shop.Cart/*"] }')
+    staged.commit({"vallum.toml": opened})
+    environment = staged.config().environment
+    assert environment is not None
+    definition = environment.services["cart"].definition
+    assert definition is not None
+    assert definition.public == ()
+    moved = opened.replace("cart.binpb", "moved.binpb")
+    staged.commit({"vallum.toml": moved, "services/cart/cart.binpb": None, "services/cart/moved.binpb": ""})
+    environment = staged.config().environment
+    assert environment is not None
+    definition = environment.services["cart"].definition
+    assert definition is not None
+    assert definition.descriptors == "moved.binpb"
+
+
 def test_a_target_in_a_folder_of_the_repository(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "mono")
     checkout.commit({"team/shop/vallum.toml": SETTINGS, "vallum.toml": "[policy]\nblock = []\n", "team/shop/a.py": ""})

@@ -22,10 +22,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_reflection.v1alpha import reflection_pb2
 from tests.rpc import shop_server
 
+from vallum import process
 from vallum.environments import ApiDefinition
 from vallum.errors import Inconclusive
 from vallum.stage import reflection, rpc
@@ -84,6 +85,24 @@ def test_a_call_is_counted_and_carries_the_login_as_metadata(serve: Serve) -> No
         ("POST", "/shop.v1.Orders/List", 401, False),
         ("POST", "/shop.v1.Orders/None", 501, False),
     ]
+
+
+def test_processes_can_be_started_beside_a_channel(serve: Serve, tmp_path: Path) -> None:
+    url, _ = serve("open")
+    codes = set()
+    with rpc.Calls(Scope({"shop": url})) as calls:
+        for _ in range(50):
+            assert calls.unary(url, GET, b"").code == "OK"
+            done = process.run(
+                ["true"],
+                cwd=tmp_path,
+                deadline=60,
+                stdout=tmp_path / "out",
+                stderr=tmp_path / "err",
+                env=process.clean_environment(),
+            )
+            codes.add(done.exit_code)
+    assert codes == {0}
 
 
 def test_nothing_outside_the_scope_is_called(serve: Serve) -> None:
@@ -368,6 +387,8 @@ def test_a_certificate_of_somebody_else(serve: Serve, tmp_path: Path) -> None:
 def test_the_servers_own_descriptors_are_the_protos() -> None:
     text = Path(__file__).with_name("shop.proto").read_text()
     pool = shop_server.pool()
+    made = FileDescriptorSet.FromString(Path(__file__).with_name("shop.binpb").read_bytes()).file
+    assert list(made)[1:] == list(shop_server.files())
     for service in ("Orders", "Sessions"):
         for method in pool.FindServiceByName(f"shop.v1.{service}").methods:
             assert f"rpc {method.name}({method.input_type.name}) returns" in text

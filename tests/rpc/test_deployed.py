@@ -59,7 +59,7 @@ def attack(tmp_path: Path) -> Attack:
     def run(modes: str = "", definition: str = BOTH, check: str = "authentication") -> tuple[Outcome, Context]:
         folder = tmp_path / "target" / "shop"
         folder.mkdir(parents=True)
-        for name in ("accounts_server.py", "shop_server.py", "shop.proto"):
+        for name in ("accounts_server.py", "shop_server.py", "shop.proto", "shop.binpb"):
             shutil.copy(Path(__file__).with_name(name), folder / name)
         words = ", ".join(map(json.dumps, modes.split())) or '""'
         text = TOML.replace("MODES", words).replace("PYTHON", json.dumps(sys.executable))
@@ -105,7 +105,7 @@ def test_a_sound_server_is_called_whole_and_nothing_is_found(attack: Attack) -> 
     for path in ("/shop.v1.Sessions/Login", "/grpc.health.v1.Health/Check"):
         assert (every[path].secured, every[path].reached) == (False, True)
     assert every["/shop.v1.Orders/Watch"].why == "unsupported: a streaming method: only unary ones are called"
-    assert every["/shop.v1.Retired/Old"].why == "unsupported: the server's reflection does not name it"
+    assert every["/shop.v1.Retired/Old"].why == "unsupported: what describes the server does not name it"
     notes = "\n".join(outcome.run.notes)
     assert "public by definition.public, so without a login: /shop.v1.Sessions/Login" in notes
     assert "served, and not in shop.proto: /grpc.health.v1.Health/Check" in notes
@@ -181,6 +181,23 @@ def test_without_reflection_and_without_a_proto_nothing_is_known(attack: Attack)
     assert "the reflection of shop is turned off: turn it on where it is staged" in outcome.reason
 
 
+def test_descriptors_in_a_file_make_it_callable_without_reflection(attack: Attack) -> None:
+    outcome, _ = attack("mute open", f'kind = "grpc", descriptors = "shop.binpb", {LOGIN}')
+    assert found(outcome).keys() == {("no-token", "Get")}
+    every = reached(outcome)
+    assert {path for path, each in every.items() if not each.reached} == {
+        "/shop.v1.Orders/Watch",
+        "/shop.v1.Sessions/Logout",
+    }
+    assert not any("ServerReflection" in path for path in every)
+
+
+def test_a_file_that_holds_no_descriptors(attack: Attack) -> None:
+    outcome, _ = attack("mute", 'file = "shop.proto", descriptors = "shop.proto"')
+    assert isinstance(outcome, Incomplete)
+    assert "shop.proto is no set of descriptors" in outcome.reason
+
+
 def test_without_the_extra_a_proto_is_listed(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "grpc_reflection", None)
     outcome, _ = attack()
@@ -194,8 +211,8 @@ def test_without_the_extra_and_without_a_proto_it_is_said_before_anything_starts
     monkeypatch.setitem(sys.modules, "grpc_reflection", None)
     outcome, ctx = attack("", ASKED)
     assert isinstance(outcome, Incomplete)
-    assert "gRPC cannot be asked: the extra `grpc` is not installed" in outcome.reason
-    with pytest.raises(UserError, match="gRPC cannot be asked") as caught:
+    assert "gRPC cannot be called: the extra `grpc` is not installed" in outcome.reason
+    with pytest.raises(UserError, match="gRPC cannot be called") as caught:
         authentication.CHECK.applies(ctx.target, ctx.config)
     assert caught.value.hint == 'pip install "vallum[grpc]"'
 

@@ -109,7 +109,7 @@ def test_every_kind_of_field(file: FileDescriptorProto) -> None:
     }
     assert message_factory.GetMessageClass(descriptor).FromString(data).SerializeToString(deterministic=True) == data
     assert messages.text(descriptor, data) == shown
-    assert messages.text(descriptor, b"\xff\xff") == "2 bytes that are no t.Whole"
+    assert messages.text(descriptor, b"\xff\xff") == "2 bytes that cannot be read as t.Whole"
     seen, _ = messages.example(descriptor, lambda _before, name: "42" if name == "order_id" else "")
     assert message_factory.GetMessageClass(descriptor).FromString(seen).order_id == "42"
 
@@ -173,5 +173,9 @@ def test_files_that_do_not_fit() -> None:
         descriptors.pool({"a.proto": wrong}, "it")
     with pytest.raises(Inconclusive, match="cannot be read"):
         descriptors.parsed([b"\xff\xff\xff"], "it")
+    with pytest.raises(Inconclusive, match="it is no set of descriptors"):
+        descriptors.in_set(b"\xff\xff\xff", "it")
+    with pytest.raises(Inconclusive, match="it holds no service"):
+        descriptors.in_set(b"", "it")
     assert descriptors.well_known("google/protobuf/none.proto") is None
     assert descriptors.well_known("google/protobuf/../os.proto") is None

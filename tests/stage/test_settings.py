@@ -53,6 +53,11 @@ from .conftest import Shop
             'definition = { kind = "graphql", public = ["/a.B/C"] }',
             r"a\.definition\.public is for gRPC only",
         ),
+        (
+            "depends-on = []",
+            'definition = { kind = "grpc", descriptors = "none.binpb" }',
+            r"a\.definition\.descriptors: there is no file 'none\.binpb'",
+        ),
         ("depends-on = []", 'definition = { file = "none.har" }', r"a\.definition\.file: there is no file 'none\.har'"),
         (
             "depends-on = []",

@@ -33,6 +33,25 @@ def parsed(files: Iterable[bytes], name: str) -> dict[str, Any]:
     return found
 
 
+def in_set(data: bytes, name: str) -> dict[str, Any]:
+    """The files of a serialized FileDescriptorSet, by their names. Raises Inconclusive for what is none."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = {one.name: one for one in FileDescriptorSet.FromString(data).file}
+    except DecodeError as error:
+        raise Inconclusive(f"{name} is no set of descriptors ({error})") from None
+    if not any(one.service for one in found.values()):
+        raise Inconclusive(f"{name} holds no service")
+    return found
+
+
+def services(files: Mapping[str, Any]) -> list[str]:
+    """The full names of the services in `files`."""
+    return sorted(".".join(filter(None, (one.package, each.name))) for one in files.values() for each in one.service)
+
+
 def well_known(path: str) -> Any:
     """The FileDescriptorProto of a file of google/protobuf; None where the library has none of that name."""
     from google.protobuf import descriptor_pool

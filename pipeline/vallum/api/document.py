@@ -48,12 +48,20 @@ class Document:
 def content(path: Path, root: Path, name: str) -> str:
     """The text of a regular file below `root`. Raises Inconclusive, calling it `name`."""
     try:
+        return data(path, root, name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Inconclusive(f"cannot read the API definition {name}: {str(error)[:200]}") from None
+
+
+def data(path: Path, root: Path, name: str) -> bytes:
+    """The bytes of a regular file below `root`, at most MAX_BYTES. Raises Inconclusive, calling it `name`."""
+    try:
         if not path.parent.resolve().is_relative_to(root.resolve()):
             raise Inconclusive(f"the API definition {name} leads out of the target")
-        return artifacts.read(path, MAX_BYTES).decode("utf-8-sig")
+        return artifacts.read(path, MAX_BYTES)
     except OSError as error:
         raise Inconclusive(f"cannot read the API definition {name}: {error.strerror or error}") from None
-    except (RuntimeError, ValueError) as error:  # a link in a circle, a null character, not UTF-8, too large
+    except (RuntimeError, ValueError) as error:  # a link in a circle, a null character, too large
         raise Inconclusive(f"cannot read the API definition {name}: {str(error)[:200]}") from None
 
 

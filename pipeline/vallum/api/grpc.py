@@ -20,7 +20,7 @@ from vallum.errors import Inconclusive
 
 UNSUPPORTED = "gRPC needs HTTP/2 and is called by the check authentication only, where the server offers reflection"
 STREAMING = "a streaming method: only unary ones are called"
-UNOFFERED = "the server's reflection does not name it"
+UNOFFERED = "what describes the server does not name it"
 REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """What tells the methods is none of them, as GraphQL's introspection is none."""
 PUBLIC = ("/grpc.health.v1.Health/*",)

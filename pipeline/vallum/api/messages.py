@@ -56,14 +56,14 @@ def example(descriptor: Any, known: Known, given: Mapping[str, Any] | None = Non
 
 
 def text(descriptor: Any, data: bytes) -> str:
-    """What a message says, as JSON; how long it is where it is none of its kind."""
+    """What a message says, as JSON; how long it is where it cannot be read, as where an Any holds what nobody described."""
     from google.protobuf import json_format, message_factory
     from google.protobuf.message import DecodeError
 
     try:
         return _json(message_factory.GetMessageClass(descriptor).FromString(data))
     except (json_format.Error, DecodeError, TypeError, ValueError, RecursionError):
-        return f"{len(data)} bytes that are no {descriptor.full_name}"
+        return f"{len(data)} bytes that cannot be read as {descriptor.full_name}"
 
 
 def _json(message: Any) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from vallum.api import formats, graphql, grpc
+from vallum.api import descriptors, document, formats, graphql, grpc
 from vallum.api.model import Definition, Request
 from vallum.config import FILE as SETTINGS
 from vallum.config import Config
-from vallum.environments import ApiDefinition
+from vallum.environments import ApiDefinition, StagedService
 from vallum.errors import Inconclusive
 from vallum.finding import Exchange
 from vallum.stage import reflection, rpc
@@ -80,8 +80,7 @@ def surfaces(
     deployment: Deployment, target: Target, config: Config, *, with_rpc: bool = False
 ) -> tuple[list[Surface], list[str]]:
     """The services that declare their operations, and the names of those that do not. `with_rpc`: whether the caller calls
-    gRPC;
-    for others its methods are unsupported.
+    gRPC; for others its methods are unsupported.
 
     Raises Inconclusive for a definition that cannot be read.
     """
@@ -93,14 +92,14 @@ def surfaces(
         wanted = service.definition if service is not None else None
         if path:
             read = formats.read(target, path, wanted)
-            if read.kind == "grpc" and with_rpc:
-                read = _callable(deployment, name, read, wanted or ApiDefinition())
+            if read.kind == "grpc" and with_rpc and service is not None:
+                read = _callable(deployment, target, name, service, read)
             found.append(Surface(name, url, path, read))
         elif wanted is not None and wanted.kind == "graphql":
             asked = introspect(deployment, name, wanted.endpoint or graphql.ENDPOINT)
             found.append(Surface(name, url, SETTINGS, asked))
-        elif wanted is not None and wanted.kind == "grpc":
-            asked = reflection.ask(deployment, name, wanted)
+        elif service is not None and wanted is not None and wanted.kind == "grpc":
+            asked = _described(deployment, target, name, service, grpc.nothing(target.root / SETTINGS))
             found.append(Surface(name, url, SETTINGS, asked if with_rpc else grpc.listed(asked, name)))
         else:
             bare.append(name)
@@ -110,18 +109,45 @@ def surfaces(
     return found, bare
 
 
-def _callable(deployment: Deployment, service: str, listed: Definition, wanted: ApiDefinition) -> Definition:
-    """What a .proto declares, with requests where the server offers reflection; else as it is, and why it is so in its notes."""
+def _callable(
+    deployment: Deployment, target: Target, name: str, service: StagedService, listed: Definition
+) -> Definition:
+    """What a .proto declares, with requests where its messages are known; else as it is, and why it is so in its notes."""
     if not rpc.installed():
         why = f"{rpc.MISSING} ({rpc.HINT})"
     else:
         try:
-            return reflection.ask(deployment, service, wanted, listed)
+            return _described(deployment, target, name, service, listed)
         except reflection.Unoffered as error:
             why = error.reason
     left = tuple(replace(each, unsupported=why) for each in listed.unsupported)
     note = f"not tested: {len(left)} gRPC methods of {listed.path.name}: {why}"
     return replace(listed, unsupported=left, notes=(note,))
+
+
+def _described(
+    deployment: Deployment, target: Target, name: str, service: StagedService, beside: Definition
+) -> Definition:
+    """The definition that a file of descriptors gives where one is named, else the server's reflection."""
+    wanted = service.definition or ApiDefinition()
+    said = wanted.descriptors or f"the reflection of {name}"
+    if wanted.descriptors:
+        found = _from_file(target, service, wanted, beside)
+    else:
+        found = reflection.ask(deployment, name, wanted, beside)
+    if not found.operations and not found.unsupported:
+        raise Inconclusive(f"{said} declares no method")
+    if len(found.operations) + len(found.unsupported) > formats.MAX_OPERATIONS:
+        raise Inconclusive(f"{said} declares over {formats.MAX_OPERATIONS} methods")
+    return found
+
+
+def _from_file(target: Target, service: StagedService, wanted: ApiDefinition, beside: Definition) -> Definition:
+    rpc.library()  # before its parts are imported: the reason where it is not there
+    said = wanted.descriptors
+    files = descriptors.in_set(document.data(target.root / service.directory / said, target.root, said), said)
+    names = [each for each in descriptors.services(files) if each not in grpc.REFLECTION]
+    return grpc.served(descriptors.pool(files, said), names, wanted, said, beside)
 
 
 class Caller:

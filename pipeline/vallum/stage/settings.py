@@ -90,12 +90,21 @@ def _check_definition(key: str, service: StagedService, folder: Path) -> None:
         raise UserError(f"{key}.file: there is no file {wanted.file!r} in {service.directory}", "correct the path")
     if not wanted.file and wanted.kind not in {"graphql", "grpc"}:
         raise UserError(f"{key}.file is empty", "only GraphQL and gRPC can be asked for their types: name a file")
-    if wanted.kind == "grpc" and not wanted.file and not rpc.installed():
-        raise UserError(f"{key}: gRPC cannot be asked: {rpc.MISSING}", rpc.HINT)
-    for option, given in (("public", wanted.public), ("messages", tuple(wanted.messages))):
+    if wanted.descriptors and not (folder / wanted.descriptors).is_file():
+        raise UserError(
+            f"{key}.descriptors: there is no file {wanted.descriptors!r} in {service.directory}", "correct the path"
+        )
+    demanded = wanted.descriptors or (wanted.kind == "grpc" and not wanted.file)
+    if demanded and not rpc.installed():
+        raise UserError(f"{key}: gRPC cannot be called: {rpc.MISSING}", rpc.HINT)
+    for option, given in (
+        ("public", wanted.public),
+        ("messages", tuple(wanted.messages)),
+        ("descriptors", (wanted.descriptors,) if wanted.descriptors else ()),
+    ):
         if given and wanted.kind != "grpc" and not wanted.file.lower().endswith(".proto"):
             raise UserError(f"{key}.{option} is for gRPC only", 'remove it, or say kind = "grpc"')
-        for name in given:
+        for name in given if option != "descriptors" else ():
             if not _METHOD.fullmatch(name) or (option == "messages" and name.endswith("*")):
                 raise UserError(f"{key}.{option}: {name!r} is no method", "such as /package.Service/Method")
     if wanted.endpoint and not PATH.fullmatch(wanted.endpoint):
