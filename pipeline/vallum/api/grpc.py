@@ -18,7 +18,7 @@ from vallum.api.model import LATE, PASSWORD, Definition, Known, Operation, Reque
 from vallum.environments import ApiDefinition
 from vallum.errors import Inconclusive
 
-UNSUPPORTED = "gRPC needs HTTP/2 and is called by the check authentication only, where the server offers reflection"
+UNSUPPORTED = "gRPC needs HTTP/2 and is called by the check authentication only, where its messages are known"
 STREAMING = "a streaming method: only unary ones are called"
 UNOFFERED = "what describes the server does not name it"
 REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
