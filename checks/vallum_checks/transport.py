@@ -24,6 +24,8 @@ from vallum_checks import dast
 from vallum_checks.transport_engine import settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vallum.stage import Deployment
     from vallum.stage.calls import Surface
     from vallum_checks.transport_engine.tls import Weakness
@@ -109,7 +111,7 @@ class _Look:
         if not https:
             return None
         try:
-            looked, version, digest = tls.look(self.ctx, self.line, https, self.ca)
+            looked, version, digest = tls.look(self.ctx, self.line, https, self._authorities())
         except Inconclusive as error:
             self.missed += [Missed(f"{name} TLS", error.reason) for name in https]
             self.ctx.log.append(error.detail)
@@ -120,7 +122,21 @@ class _Look:
             self.missed += [Missed(f"{name} TLS", problem) for problem in one.problems]
             if one.about:
                 self.notes.append(f"{name} speaks {one.about}")
+        made = sorted(name for name in https if settings.made_for_run(self.ctx.config.environment, name))
+        if made:
+            self.notes.append(
+                f"not tested: the certificates that {', '.join(made)} show elsewhere: here they are the run's own"
+            )
         return Tool("sslyze", version, digest)
+
+    def _authorities(self) -> Path | None:
+        """One file with whoever may have signed the services' certificates: what the settings name, and the deployment's own."""
+        given = [path for path in (self.ca, self.deployment.authorities) if path is not None]
+        if len(given) < 2:
+            return next(iter(given), None)
+        both = self.ctx.scratch / "authorities.pem"
+        both.write_bytes(b"\n".join(path.read_bytes() for path in given))
+        return both
 
     def _mutual(self, name: str, url: str) -> None:
         from vallum_checks.transport_engine import mutual
@@ -210,13 +226,14 @@ class _Look:
         self._add(name, Operation(where.method, where.path, parameter), tls.Weakness(rules.URL_SECRET, text), reply)
 
     def _redirect(self, name: str, url: str) -> None:
-        """Plain HTTP on the same host: at the port that is configured, else at 80 beside 443. Nothing there is as good."""
+        """Plain HTTP on the same host: at the port that is configured or staged, else 80 beside 443. None is as good."""
         from vallum_checks.transport_engine import rules, tls
 
         parts = urlsplit(url)
-        plain = self.plain.get(name, f"http://{parts.hostname}:80" if (parts.port or 443) == 443 else "")
+        usual = f"http://{parts.hostname}:80" if (parts.port or 443) == 443 else ""
+        plain = self.plain.get(name) or self.deployment.plain.get(name) or usual
         if not plain:
-            self.notes.append(f"not tested: whether plain HTTP is redirected to {name} (options.http names no address)")
+            self.notes.append(f"not tested: whether plain HTTP is redirected to {name} (no plain port is known)")
             return
         if urlsplit(plain).hostname != parts.hostname:
             self.problems.append(f"checks.transport.options.http: {name} is on another host")

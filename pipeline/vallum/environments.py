@@ -41,7 +41,11 @@ class StagedService(Table, frozen=True, kw_only=True):
     """One service. Placeholders in `command` and `env`: {port} {state} {python} {url.NAME} {secret.NAME}. `command`, `runtime`
     and `install` are for `process`; elsewhere the image says what runs, and `port` is what it listens on in its container (else
     what the compose file or the Service names); `forward` is what kubectl forwards to, `service/` and the name if not set.
-    `mtls`: whether callers must show a certificate, where that differs from the environment's."""
+
+    `scheme`: what it speaks at its port. An https service of `process` takes its certificate from {tls.certificate} and
+    {tls.key}, made for the run and signed by {tls.authorities}; one that brings its own names, in its folder, either the
+    `authorities` that signed it or the `certificate` itself. `plain`: it answers plain HTTP too, at {port.plain}. `mtls`: whether
+    callers must show a certificate, where that differs from the environment's."""
 
     directory: str = ""
     url: str = ""
@@ -53,6 +57,10 @@ class StagedService(Table, frozen=True, kw_only=True):
     depends_on: tuple[str, ...] = ()
     openapi: str = ""
     definition: ApiDefinition | None = None
+    scheme: Literal["http", "https"] = "http"
+    certificate: str = ""
+    authorities: str = ""
+    plain: bool = False
     mtls: bool | None = None
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     forward: str = ""

@@ -41,6 +41,12 @@ def mutual(environment: Environment | None, name: str) -> bool:
     return said if said is not None else environment is not None and environment.mtls
 
 
+def made_for_run(environment: Environment | None, name: str) -> bool:
+    """Whether the certificate of an https service was made by vallum for this deployment."""
+    service = environment.services.get(name) if environment is not None else None
+    return service is not None and service.scheme == "https" and not service.certificate and not service.authorities
+
+
 def loopback(url: str) -> bool:
     """Whether the host is this machine."""
     host = urlsplit(url).hostname or ""

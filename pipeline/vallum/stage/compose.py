@@ -29,6 +29,7 @@ from vallum.stage.composemodel import Container
 from vallum.stage.containers import Commands, private_folder
 from vallum.stage.engine import Engine
 from vallum.stage.environment import Deployment
+from vallum.stage.identities import Identities
 from vallum.stage.log import Logs
 from vallum.stage.redact import Redactor
 from vallum.stage.relay import Relay
@@ -108,6 +109,7 @@ class _Running:
         self._engine = driver
         self._label = state.label_of(folder)
         self._secrets = resolve(environment.secrets)
+        self._identities = Identities(environment, root)
         self._redactor = Redactor()
         for secret in self._secrets.values():
             self._redactor.add(secret)
@@ -143,7 +145,7 @@ class _Running:
 
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
-        urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
+        urls = {name: self._identities.url(name, self._ports[name]) for name in self._environment.services}
         return settle(
             KIND,
             self._run_id,
@@ -155,6 +157,7 @@ class _Running:
             self._redactor,
             self._logs,
             logged=self._project.containers,
+            identities=self._identities,
             check=self.check,
         )
 
@@ -189,7 +192,8 @@ class _Running:
                 self._ports[name] = self._relays[name].port
             else:
                 self._ports[name] = self._published(name, container.port)
-            ask = readiness.probe(staged.ready, self._ports[name], self._inside(name, staged.ready.command))
+            inside = self._inside(name, staged.ready.command)
+            ask = readiness.probe(staged.ready, self._ports[name], inside, tls=self._identities.trust.get(name))
             readiness.wait(name, staged.ready.seconds, ask, self._tick, lambda: self._logs.tail(name))
             self._check_listeners(name)
         elif any(each.depends.get(name) == "service_healthy" for each in self._project.containers.values()):

@@ -59,7 +59,8 @@ class Commands:
         self.prefix = f"vallum-{label}-{random.token_hex(3)}"
         self.private = private_folder(label)
         containers = project.containers
-        urls = {f"url.{name}": f"http://{name}:{containers[name].port}" for name in environment.services}
+        services = environment.services
+        urls = {f"url.{name}": f"{each.scheme}://{name}:{containers[name].port}" for name, each in services.items()}
         self.values = urls | {f"secret.{name}": value for name, value in secrets.items()}
 
     def labels(self, name: str = "") -> list[str]:

@@ -24,7 +24,8 @@ from vallum.target import Target
 class Deployment:
     """A staged deployment that is up, ready and logged in.
 
-    `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested.
+    `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested. `plain` has
+    the addresses where https services answer plain HTTP too, `authorities` is a PEM file with what signs their certificates.
     `folder` is the state folder, `logs` the services' log files. `users` are logged in, in the configuration's order; empty
     where no login is configured. `given_scope` is for a kind whose scope is more than its origins.
     `secrets` are the values made for this run; whatever is written goes through `redactor` first.
@@ -40,6 +41,8 @@ class Deployment:
     check_services: Callable[[], None] = field(repr=False)
     users: Mapping[str, User] = field(repr=False, default_factory=dict)
     given_scope: Scope | None = field(repr=False, default=None)
+    authorities: Path | None = None
+    plain: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def session(self) -> Session | None:

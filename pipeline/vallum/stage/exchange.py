@@ -302,7 +302,7 @@ class Connection:
                 continue
             if origin[0] == "https":
                 try:
-                    sock = self._scope.tls().wrap_socket(sock, server_hostname=origin[1])
+                    sock = self._scope.tls(origin).wrap_socket(sock, server_hostname=origin[1])
                 except OSError as error:
                     sock.close()
                     raise Hangup(f"TLS failed: {error}"[:300]) from None

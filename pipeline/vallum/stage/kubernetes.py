@@ -29,6 +29,7 @@ from vallum.stage import leftovers, manifests, readiness, settings, sockets, sta
 from vallum.stage.cluster import Cluster
 from vallum.stage.containers import private_folder
 from vallum.stage.environment import Deployment
+from vallum.stage.identities import Identities
 from vallum.stage.log import Logs
 from vallum.stage.objects import Objects
 from vallum.stage.redact import Redactor
@@ -105,6 +106,7 @@ class _Running:
         self._label = state.label_of(folder)
         self._cluster = Cluster(cluster.path, cluster.context, f"vallum-{self._label}-{random.token_hex(3)}")
         self._secrets = resolve(environment.secrets)
+        self._identities = Identities(environment, root)
         self._redactor = Redactor()
         for secret in self._secrets.values():
             self._redactor.add(secret)
@@ -137,7 +139,7 @@ class _Running:
 
     def deployment(self) -> Deployment:
         """Log in, where configured, and say what is up."""
-        urls = {name: f"http://{sockets.LOOPBACK}:{self._ports[name]}" for name in self._environment.services}
+        urls = {name: self._identities.url(name, self._ports[name]) for name in self._environment.services}
         return settle(
             KIND,
             self._run_id,
@@ -149,6 +151,7 @@ class _Running:
             self._redactor,
             self._logs,
             logged=self._environment.services,
+            identities=self._identities,
             check=self.check,
             alive=self._watch,
         )
@@ -216,7 +219,7 @@ class _Running:
             words = [settings.fill(word, key, self._objects.values(name)) for word in ready.command]
             argv = self._cluster.argv("exec", self._target(name), "--", *words)
             command = readiness.Command(argv, self._root, clean_environment(), self._folder / name / "ready.txt")
-        ask = readiness.probe(ready, self._ports[name], command)
+        ask = readiness.probe(ready, self._ports[name], command, tls=self._identities.trust.get(name))
         readiness.wait(name, ready.seconds, ask, self._glance, lambda: self._logs.tail(name))
 
     def _glance(self) -> None:

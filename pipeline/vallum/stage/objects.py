@@ -62,7 +62,8 @@ class Objects:
 
     def values(self, name: str) -> dict[str, str]:
         """The placeholders of a service, filled."""
-        urls = {f"url.{other}": f"http://{other}:{port}" for other, port in self.ports.items()}
+        services = self._environment.services
+        urls = {f"url.{other}": f"{services[other].scheme}://{other}:{port}" for other, port in self.ports.items()}
         secrets = {f"secret.{each}": value for each, value in self._secrets.items()}
         return {**urls, **secrets, "port": str(self.ports[name])}
 

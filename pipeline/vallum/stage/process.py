@@ -18,11 +18,12 @@ from pathlib import Path
 
 from vallum import artifacts
 from vallum.config import Config
-from vallum.environments import Environment, StagedService
+from vallum.environments import Environment, Ready, StagedService
 from vallum.errors import Inconclusive, UserError
 from vallum.process import start
 from vallum.stage import leftovers, readiness, settings, sockets, state
 from vallum.stage.environment import Deployment
+from vallum.stage.identities import Identities
 from vallum.stage.install import Installed, install
 from vallum.stage.log import Logs
 from vallum.stage.redact import Redactor
@@ -109,8 +110,13 @@ class _Running:
         self._run_id = run_id
         self._folder = folder
         self._installed = installed
-        self._ports = dict(zip(environment.services, sockets.free_ports(len(environment.services)), strict=True))
-        self._urls = {name: f"http://{sockets.LOOPBACK}:{port}" for name, port in self._ports.items()}
+        services = environment.services
+        plain = [name for name, service in services.items() if service.plain]
+        ports = sockets.free_ports(len(services) + len(plain))
+        self._ports = dict(zip(services, ports, strict=False))
+        self._plain = dict(zip(plain, ports[len(services) :], strict=True))
+        self._identities = Identities(environment, root)
+        self._urls = {name: self._identities.url(name, port) for name, port in self._ports.items()}
         self._secrets = resolve(environment.secrets)
         self._redactor = Redactor()
         for secret in self._secrets.values():
@@ -142,7 +148,9 @@ class _Running:
             self._redactor,
             self._logs,
             logged=self._environment.services,
+            identities=self._identities,
             check=self.check,
+            plain={name: f"http://{sockets.LOOPBACK}:{port}" for name, port in self._plain.items()},
         )
 
     def _launch(self, name: str, service: StagedService) -> None:
@@ -150,6 +158,7 @@ class _Running:
         shutil.rmtree(own, ignore_errors=True)
         for each in ("state", "tmp"):
             (own / each).mkdir(parents=True)
+        self._identities.hand_out(name, own)
         installed = self._installed[name]
         if service.runtime == "node":
             copy = shutil.copytree(self._root / service.directory, own / "app", symlinks=True, ignore=_NOT_COPIED)
@@ -168,6 +177,8 @@ class _Running:
             "port": str(self._ports[name]),
             "state": str(own / "state"),
             "python": str(installed.python),
+            **({"port.plain": str(self._plain[name])} if name in self._plain else {}),
+            **self._identities.placeholders(own),
             **{f"url.{other}": url for other, url in self._urls.items()},
             **{f"secret.{key}": value for key, value in self._secrets.items()},
         }
@@ -197,9 +208,13 @@ class _Running:
     def _await(self, name: str) -> None:
         """Wait until the service answers. The death of any service is seen within about 50 ms."""
         ready = self._environment.services[name].ready
-        ask = readiness.probe(ready, self._ports[name], self._ready_command(name))
+        ask = readiness.probe(ready, self._ports[name], self._ready_command(name), tls=self._identities.trust.get(name))
         readiness.wait(name, ready.seconds, ask, self._tick, lambda: self._logs.tail(name))
         self._check_listeners(name, self._ports[name])
+        if name in self._plain:
+            ask = readiness.probe(Ready(tcp=True), self._plain[name])
+            readiness.wait(f"{name} (plain HTTP)", ready.seconds, ask, self._tick, lambda: self._logs.tail(name))
+            self._check_listeners(name, self._plain[name])
 
     def _ready_command(self, name: str) -> readiness.Command | None:
         """The `ready.command` of a service, in its folder and with its own environment."""

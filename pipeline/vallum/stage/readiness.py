@@ -6,6 +6,7 @@ For every kind of environment: `probe` makes the question from the `ready` table
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,15 +43,22 @@ def check(key: str, ready: Ready) -> None:
         raise UserError(f"{key}: `path`, `tcp` and `command` exclude each other", "keep one of them")
 
 
-def probe(ready: Ready, port: int, command: Command | None = None, host: str = sockets.LOOPBACK) -> Probe:
-    """The question that `ready` asks of the service at `port`. `command` is needed where `ready.command` is set."""
+def probe(
+    ready: Ready,
+    port: int,
+    command: Command | None = None,
+    host: str = sockets.LOOPBACK,
+    tls: ssl.SSLContext | None = None,
+) -> Probe:
+    """The question that `ready` asks of the service at `port`. `command` is needed where `ready.command` is set, `tls` where the
+    service speaks https: it checks the certificate."""
     if ready.command:
         if command is None:
             raise ValueError("ready.command without a Command")
         return _command(command)
     if ready.tcp:
         return _tcp(host, port)
-    return _http(port, ready.path)
+    return _http(port, ready.path, tls)
 
 
 def wait(name: str, seconds: float, ask: Probe, alive: Callable[[], None], log_tail: Callable[[], str]) -> None:
@@ -71,9 +79,15 @@ def wait(name: str, seconds: float, ask: Probe, alive: Callable[[], None], log_t
     raise Inconclusive(f"the service {name} was not ready within {seconds:g} s: {why}", log_tail())
 
 
-def _http(port: int, path: str) -> Probe:
+def _http(port: int, path: str, tls: ssl.SSLContext | None) -> Probe:
     def ask(deadline: float, tick: Callable[[], None]) -> str:
-        status = sockets.get_status(port, path, min(deadline, time.monotonic() + ATTEMPT), tick)
+        try:
+            status = sockets.get_status(port, path, min(deadline, time.monotonic() + ATTEMPT), tick, tls)
+        except ssl.SSLCertVerificationError as error:  # waiting does not make it another one
+            why = getattr(error, "verify_message", "") or error.args[-1]
+            raise Inconclusive(f"what answers at port {port} has a certificate that is not trusted: {why}") from None
+        except ssl.SSLError as error:
+            return f"GET {path}: TLS failed: {error.reason or error}"
         if 200 <= status < 300:
             return ""
         return f"GET {path} " + (f"answered {status}" if status else "did not answer")

@@ -36,7 +36,7 @@ class Scope:
     """The origins (scheme, host, port) that may be requested, by the service's name where a mapping is given.
 
     `pinned` holds the addresses of hosts that were resolved once: nothing else is connected to under their names. `trust`
-    checks the certificates of https services (None: the system's authorities).
+    checks the certificates of https services, by their name where it is a mapping (else: the system's authorities).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Scope:
         origins: Mapping[str, str] | Iterable[str],
         *,
         pinned: Mapping[str, tuple[str, ...]] | None = None,
-        trust: ssl.SSLContext | None = None,
+        trust: ssl.SSLContext | Mapping[str, ssl.SSLContext] | None = None,
     ) -> None:
         named = origins if isinstance(origins, Mapping) else {url: url for url in origins}
         self._origins: dict[Origin, str] = {}
@@ -52,6 +52,7 @@ class Scope:
             self._origins.setdefault(origin_of(url), name)
         self._pinned = dict(pinned or {})
         self._trust = trust
+        self._public: ssl.SSLContext | None = None
         self._lock = threading.Lock()
         self._every = 0.0
         self._next: dict[str, float] = {}
@@ -105,11 +106,14 @@ class Scope:
         """Whether a Host header could reach somebody else's service: where a host is not this machine."""
         return any(not _is_loopback(host) for _, host, _ in self._origins)
 
-    def tls(self) -> ssl.SSLContext:
-        """What checks the certificates of https services."""
-        if self._trust is None:
-            self._trust = ssl.create_default_context()
-        return self._trust
+    def tls(self, origin: Origin) -> ssl.SSLContext:
+        """What checks the certificate of the https service at `origin`."""
+        trust = self._trust
+        if isinstance(trust, Mapping):
+            trust = trust.get(self._origins.get(origin, ""))
+        if trust is None:
+            trust = self._public = self._public or ssl.create_default_context()
+        return trust
 
     def logged_in(self, headers: Mapping[str, str]) -> bool:
         """Whether a request with these headers (names in lower case) carries the login of one of our users."""

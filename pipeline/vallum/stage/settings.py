@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
-from vallum.stage import readiness, rpc, secrets, seed
+from vallum.stage import identities, readiness, rpc, secrets, seed
 from vallum.stage.login import settings as login
 from vallum.stage.placeholders import NAME, PATH, PLACEHOLDER, fill
 
@@ -23,8 +23,13 @@ def check(environment: Environment, root: Path) -> None:
     if not environment.services:
         raise UserError("[environment] has no services", "add [environment.services.NAME], or remove [environment]")
     names = {**{f"url.{name}": "" for name in environment.services}, **_secret_names(environment)}
+    own = names
+    if environment.kind == "process":
+        own = names | dict.fromkeys(
+            ("state", "python", *(identities.PLACEHOLDERS if identities.https(environment) else ())), ""
+        )
     for name, service in environment.services.items():
-        _check_service(environment.kind, name, service, root, names)
+        _check_service(environment.kind, name, service, root, own)
     levels(environment.services)
     if environment.kind == "compose":
         from vallum.stage import composefile
@@ -69,7 +74,8 @@ def _check_service(kind: str, name: str, service: StagedService, root: Path, nam
     if not PATH.fullmatch(service.ready.path):
         raise UserError(f"{key}.ready.path: {service.ready.path!r} is not a path", "begin it with a slash")
     readiness.check(f"{key}.ready", service.ready)
-    known = {**names, "port": "", **({"state": "", "python": ""} if kind == "process" else {})}
+    identities.check(kind, name, service, folder)
+    known = {**names, "port": "", **({"port.plain": ""} if service.plain else {})}
     for number, word in enumerate(service.command):
         fill(word, f"{key}.command[{number}]", known)
     for number, word in enumerate(service.ready.command):

@@ -8,8 +8,10 @@ from pathlib import Path
 from vallum.environments import Environment
 from vallum.stage import seed
 from vallum.stage.environment import Deployment
+from vallum.stage.identities import Identities
 from vallum.stage.log import Logs
 from vallum.stage.redact import Redactor
+from vallum.stage.scope import Scope
 
 
 def settle(
@@ -24,15 +26,20 @@ def settle(
     logs: Logs,
     *,
     logged: Iterable[str],
+    identities: Identities,
     check: Callable[[], None],
     alive: Callable[[], None] | None = None,
+    plain: Mapping[str, str] | None = None,
 ) -> Deployment:
     """Seed and log in as vallum.stage.seed does, release the logs, and say what is up.
 
     `logged` names what has a log in `folder`. `check` raises when a service has ended; `alive`, where it is given, does so while
     the seed's command runs. Raises Inconclusive where something fails.
     """
-    users = seed.populate(environment, root, folder, urls, secrets, redactor, alive=alive or check, quiet=logs.held)
+    scope = Scope(urls, trust=identities.trust)
+    users = seed.populate(
+        environment, root, folder, urls, secrets, redactor, alive=alive or check, quiet=logs.held, scope=scope
+    )
     logs.release()
     return Deployment(
         kind=kind,
@@ -44,4 +51,7 @@ def settle(
         secrets=secrets,
         check_services=check,
         users=users,
+        given_scope=Scope(urls, trust=identities.trust),
+        authorities=identities.write(folder),
+        plain=plain or {},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,16 +25,22 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in held]
 
 
-def get_status(port: int, path: str, deadline: float, tick: Callable[[], None]) -> int:
+def get_status(
+    port: int, path: str, deadline: float, tick: Callable[[], None], tls: ssl.SSLContext | None = None
+) -> int:
     """The status of `GET path` on the loopback `port`, or 0 where there is none by `deadline` (of time.monotonic).
 
-    Redirects are not followed. `tick` is called about every 50 ms and may raise to give up: a server that sends one
-    byte at a time, or none, can hold nothing up.
+    With `tls` it is asked by https. Redirects are not followed. `tick` is called about every 50 ms and may raise to give up: a
+    server that sends one byte at a time, or none, can hold nothing up. Raises ssl.SSLError where the service is not what
+    `tls` trusts, or speaks another protocol.
     """
     line = b""
     try:
         patience = max(_TICK, min(1.0, deadline - time.monotonic()))
-        with socket.create_connection((LOOPBACK, port), timeout=patience) as peer:
+        with contextlib.ExitStack() as stack:
+            peer = stack.enter_context(socket.create_connection((LOOPBACK, port), timeout=patience))
+            if tls is not None:
+                peer = stack.enter_context(_secured(peer, tls, deadline, tick))
             peer.sendall(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode())
             peer.settimeout(_TICK)
             while b"\n" not in line and len(line) < 512:
@@ -45,12 +52,34 @@ def get_status(port: int, path: str, deadline: float, tick: Callable[[], None]) 
                     if not data:
                         break
                     line += data
+    except ssl.SSLEOFError:
+        return 0  # it ended the connection, as a service that is starting may
+    except ssl.SSLError:
+        raise
     except OSError:
         return 0
     words = line.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         return 0
     return int(words[1])
+
+
+def _secured(peer: socket.socket, tls: ssl.SSLContext, deadline: float, tick: Callable[[], None]) -> ssl.SSLSocket:
+    """The connection after its handshake. Raises TimeoutError where there was none by `deadline`."""
+    secured = tls.wrap_socket(peer, server_hostname=LOOPBACK, do_handshake_on_connect=False)
+    secured.settimeout(_TICK)
+    try:
+        while True:
+            tick()
+            try:
+                secured.do_handshake()
+                return secured
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+    except BaseException:
+        secured.close()
+        raise
 
 
 @dataclass(frozen=True)

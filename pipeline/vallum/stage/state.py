@@ -125,6 +125,6 @@ def clear(folder: Path, grace: float) -> list[str]:
 def forget(folder: Path, services: Iterable[str]) -> None:
     """Remove what the services kept, which may hold what they were given in confidence; then the file. Logs stay."""
     for name in services:
-        for each in ("state", "tmp", "app"):
+        for each in ("state", "tmp", "app", "tls"):
             shutil.rmtree(folder / name / each, ignore_errors=True)
     (folder / FILE).unlink(missing_ok=True)

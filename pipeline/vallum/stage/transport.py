@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx
 
 from vallum.stage.scope import Scope, origin_of
@@ -13,7 +15,7 @@ class ScopedTransport(httpx.BaseTransport):
     def __init__(self, scope: Scope, *, counted: bool = True) -> None:
         self._scope = scope
         self._counted = counted
-        self._inner: dict[str, httpx.HTTPTransport] = {}
+        self._inner: dict[ssl.SSLContext | None, httpx.HTTPTransport] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Raises OutOfScope, or what httpx raises where no answer came."""
@@ -33,10 +35,10 @@ class ScopedTransport(httpx.BaseTransport):
                 scope.traffic.record(service, request.method, path, status, with_login=with_login)
 
     def _send(self, request: httpx.Request, origin: tuple[str, str, int]) -> httpx.Response:
-        inner = self._inner.get(origin[0])
+        tls = self._scope.tls(origin) if origin[0] == "https" else None
+        inner = self._inner.get(tls)
         if inner is None:  # no certificates are loaded where there is no https
-            verify = self._scope.tls() if origin[0] == "https" else False
-            inner = self._inner[origin[0]] = httpx.HTTPTransport(verify=verify, trust_env=False)
+            inner = self._inner[tls] = httpx.HTTPTransport(verify=tls or False, trust_env=False)
         address = self._scope.addresses(origin)[0]
         if address != origin[1]:
             # The name stays in the Host header and in the certificate's check; only the connection goes to the pinned address.
