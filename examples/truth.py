@@ -33,7 +33,7 @@ def anchor_line(weakness: dict) -> int:
 
 
 def sees(finding: dict, weakness: dict, line: int) -> bool:
-    """Whether the finding is that weakness: the check, and the advisory, the operation or the place, and the CWE."""
+    """Whether the finding is that weakness: the check and the CWE, and the advisory, the rule, the operation or the place."""
     if weakness["check"] not in finding.get("checks", ()):
         return False
     if "advisory" in weakness:
@@ -47,9 +47,12 @@ def sees(finding: dict, weakness: dict, line: int) -> bool:
         )
     if weakness.get("cwe") and weakness["cwe"] not in finding.get("cwe", ()):
         return False
+    if "rule" in weakness:
+        return (finding["rule"], finding.get("service")) == (weakness["rule"], weakness["service"])
     if "operation" in weakness:
         operation = finding.get("operation", {})
         same = f"{operation.get('method', '')} {operation.get('path', '')}" == weakness["operation"]
+        same = same and finding.get("service") == weakness["service"]
         return same and weakness.get("parameter", operation.get("parameter", "")) == operation.get("parameter", "")
     place = finding.get("location", {})
     if place.get("path") != weakness.get("path"):

@@ -64,17 +64,15 @@ class _Look:
         self.missed: list[Missed] = []
         self.problems: list[str] = []
         self.notes: list[str] = []
-        self.line = wire.Line(deployment.scope, deployment.urls.values())
+        self.line = wire.Line(deployment.scope, deployment.urls.values(), deployment.identity)
 
     def run(self) -> Outcome:
         mutual = [name for name in self.deployment.urls if settings.mutual(self.ctx.config.environment, name)]
         tool = self._tls()
         for name, url in self.deployment.urls.items():
-            if name in mutual:
-                self._mutual(name, url)
-                if urlsplit(url).scheme == "https":
-                    self.notes.append(f"not tested: headers and cookies of {name}: it answers only with a certificate")
-                    continue
+            if name in mutual and not self._mutual(name, url):
+                self.notes.append(f"not tested: headers and cookies of {name}: it answers only with a certificate")
+                continue
             if name in self.surfaces and self.surfaces[name].definition.kind == "grpc":
                 self.notes.append(f"not tested: headers and cookies of {name}: it speaks gRPC")
                 continue
@@ -111,7 +109,9 @@ class _Look:
         if not https:
             return None
         try:
-            looked, version, digest = tls.look(self.ctx, self.line, https, self._authorities())
+            looked, version, digest = tls.look(
+                self.ctx, self.line, https, self._authorities(), self.deployment.identity
+            )
         except Inconclusive as error:
             self.missed += [Missed(f"{name} TLS", error.reason) for name in https]
             self.ctx.log.append(error.detail)
@@ -138,18 +138,22 @@ class _Look:
         both.write_bytes(b"\n".join(path.read_bytes() for path in given))
         return both
 
-    def _mutual(self, name: str, url: str) -> None:
-        from vallum_checks.transport_engine import mutual
+    def _mutual(self, name: str, url: str) -> bool:
+        """Whether the service asks for a certificate, as it must. Returns whether we get in all the same."""
+        from vallum_checks.transport_engine import mutual, rules
 
         environment = self.ctx.config.environment
         service = environment.services.get(name) if environment is not None else None
+        beside = self.deployment.plain.get(name, "")
         try:
-            found = mutual.probe(self.line, name, url, service.ready.path if service else "/")
+            found = mutual.probe(self.line, name, url, service.ready.path if service else "/", beside)
         except Inconclusive as error:
             self.missed.append(Missed(name, error.reason))
-            return
+            found = []
         for weakness, reply in found:
             self._add(name, None, weakness, reply)
+        ours = urlsplit(url).scheme == "http" or settings.made_for_run(environment, name)
+        return ours or any(weakness.rule is rules.NO_CLIENT_CERTIFICATE for weakness, _ in found)
 
     def _answers(self, name: str, url: str) -> None:
         """Headers of what the service answers: its pages and operations that only read, logged in, and its logins."""

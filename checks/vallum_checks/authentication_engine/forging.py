@@ -271,10 +271,11 @@ class Forging:
             )
             return
         self._lifetime(jwt)
+        # Where our tokens are signed by HMAC, a service may take another issuer's, with a key pair, as well.
+        self._public = public_keys.exposed(self._caller, self._deployment.urls.values(), self._deployment.scope)
         if jwt.algorithm in tokens.HASHES:
             self._guess(jwt)
-        else:
-            self._public = public_keys.exposed(self._caller, self._deployment.urls.values(), self._deployment.scope)
+        if self._public or jwt.algorithm not in tokens.HASHES:
             self.notes.append(
                 f"tokens are signed with {jwt.algorithm}; {len(self._public)} texts of public keys were tried"
             )

@@ -22,7 +22,7 @@ PLACES = (
     "/public-key",
     "/publickey",
 )
-"""Asked at each service, only where tokens are signed by a key pair."""
+"""Asked at each service."""
 
 
 def exposed(caller: Caller, urls: Iterable[str], scope: Scope) -> list[bytes]:

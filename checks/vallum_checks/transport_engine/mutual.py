@@ -14,22 +14,27 @@ REFUSED = frozenset({400, 401, 403, 421, 495, 496})
 _WORDS = (b"certificate", b"plain http", b"https port")
 
 
-def probe(line: Line, service: str, url: str, path: str) -> list[tuple[Weakness, Reply]]:
-    """Call a service that must demand a certificate, without TLS and without a certificate.
+def probe(line: Line, service: str, url: str, path: str, beside: str = "") -> list[tuple[Weakness, Reply]]:
+    """Call a service that must demand a certificate, without TLS (at the address `beside` too) and without a certificate.
 
     `path` is one that answers without a login. Raises Inconclusive where an answer may be a refusal of either kind.
     """
     parts = urlsplit(url)
     found = []
-    plain = line.ask("GET", f"http://{parts.netloc}{path}")
-    if _answered(service, plain, "without TLS"):
-        found.append((Weakness(rules.PLAIN_INSIDE, f"GET {path} answers {plain.status} without TLS"), plain))
+    for address, where in ((f"http://{parts.netloc}", ""), (beside, " at its other port")):
+        plain = line.ask("GET", address + path, bare=True) if address else None
+        if plain is not None and not _leads_to_https(plain) and _answered(service, plain, "without TLS"):
+            found.append((Weakness(rules.PLAIN_INSIDE, f"GET {path} answers {plain.status} without TLS{where}"), plain))
     if parts.scheme == "https":
-        bare = line.ask("GET", f"https://{parts.netloc}{path}")
+        bare = line.ask("GET", f"https://{parts.netloc}{path}", bare=True)
         if _answered(service, bare, "without a client certificate"):
             text = f"GET {path} answers {bare.status} to a caller without a certificate"
             found.append((Weakness(rules.NO_CLIENT_CERTIFICATE, text), bare))
     return found
+
+
+def _leads_to_https(reply: Reply) -> bool:
+    return 300 <= reply.status < 400 and urlsplit(reply.header("location")).scheme == "https"
 
 
 def _answered(service: str, reply: Reply, how: str) -> bool:

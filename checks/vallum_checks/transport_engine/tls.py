@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from vallum.errors import Inconclusive
 from vallum.severity import Severity
 from vallum_checks._api import ApiRule
 from vallum_checks.transport_engine import rules
-from vallum_checks.transport_engine.wire import Line
+from vallum_checks.transport_engine.wire import Identity, Line
 
 COMMANDS = {
     "certinfo": "certificate_info",
@@ -57,9 +59,12 @@ class Looked:
     about: str = ""
 
 
-def look(ctx: Context, line: Line, urls: Mapping[str, str], ca: Path | None) -> tuple[dict[str, Looked], str, str]:
+def look(
+    ctx: Context, line: Line, urls: Mapping[str, str], ca: Path | None, identity: Identity | None = None
+) -> tuple[dict[str, Looked], str, str]:
     """What sslyze says of each https service of `urls`, its version and the digest of its lock file.
 
+    `ca` holds authorities beside the public ones; `identity` is shown to services that ask for a certificate.
     Raises Inconclusive where it does not run or leaves no report.
     """
     tool = ctx.tool("sslyze")
@@ -74,7 +79,9 @@ def look(ctx: Context, line: Line, urls: Mapping[str, str], ca: Path | None) -> 
     ]
     if ca is not None:
         argv += ["--certinfo_ca_file", ca]
-    done = ctx.run([*argv, "--quiet", f"--json_out={out}", *servers], name="sslyze", deadline=DEADLINE)
+    with _shown(ctx.scratch, identity) as shown:
+        argv += [*shown, "--quiet", f"--json_out={out}", *servers]
+        done = ctx.run(argv, name="sslyze", deadline=DEADLINE)
     if done.exit_code != 0:
         raise Inconclusive(f"sslyze ended with exit code {done.exit_code}", done.tail())
     try:
@@ -87,6 +94,19 @@ def look(ctx: Context, line: Line, urls: Mapping[str, str], ca: Path | None) -> 
         name: found.get(place) or Looked(problems=["sslyze did not look at it"]) for name, place in places.items()
     }
     return looked, tool.version, tool.digest
+
+
+@contextlib.contextmanager
+def _shown(scratch: Path, identity: Identity | None) -> Iterator[list[str | Path]]:
+    """The options of sslyze for a client's certificate, in files that last as long as the `with`."""
+    if identity is None:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:  # for our eyes only
+        files = [Path(folder, name) for name in ("certificate.pem", "key.pem")]
+        for file, content in zip(files, identity, strict=True):
+            file.write_bytes(content)
+        yield ["--cert", files[0], "--key", files[1]]
 
 
 def _place(line: Line, url: str) -> str:

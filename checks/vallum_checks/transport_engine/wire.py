@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from vallum.errors import Inconclusive
 from vallum.finding import Exchange
+from vallum.stage import certificates
 from vallum.stage.scope import Scope, origin_of
 
 DEADLINE = 15.0
@@ -46,13 +47,19 @@ class Reply:
         return [part for key, value in self.headers if key == "set-cookie" for part in _COOKIE.split(value)]
 
 
-def unchecked() -> ssl.SSLContext:
-    """A client's TLS that takes any certificate and every version that this OpenSSL still speaks."""
+Identity = tuple[bytes, bytes]
+"""A certificate and its key, PEM."""
+
+
+def unchecked(identity: Identity | None = None) -> ssl.SSLContext:
+    """A client's TLS that takes any certificate and every version that this OpenSSL still speaks; it shows `identity`."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("ALL:@SECLEVEL=0")
+    if identity is not None:
+        certificates.load(context, *identity)
     return context
 
 
@@ -62,8 +69,9 @@ class Line:
     Another port or scheme of a host is allowed: whether plain HTTP is answered beside https is what is asked for.
     """
 
-    def __init__(self, scope: Scope, urls: Iterable[str]) -> None:
+    def __init__(self, scope: Scope, urls: Iterable[str], identity: Identity | None = None) -> None:
         self._scope = scope
+        self._identity = identity
         self._hosts = {urlsplit(url).hostname for url in urls}
         self.requests = 0
 
@@ -74,23 +82,32 @@ class Line:
             raise Inconclusive(f"{origin[1]}:{origin[2]} is outside the deployment: not requested")
         return self._scope.addresses(origin)[0]
 
-    def ask(self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Reply:
-        """Send one request; see `ask`."""
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"", *, bare: bool = False
+    ) -> Reply:
+        """Send one request; see `ask`. `bare`: without our certificate."""
         address = self.address(url)
         if self._scope.allows(url):
             self._scope.admit(origin_of(url))
         self.requests += 1
-        return ask(method, url, headers, body, address)
+        return ask(method, url, headers, body, address, None if bare else self._identity)
 
 
-def ask(method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b"", address: str = "") -> Reply:
+def ask(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    address: str = "",
+    identity: Identity | None = None,
+) -> Reply:
     """Send one request to the host of `url` (at `address`, where that is given), past proxies, redirects not followed."""
     deadline = DEADLINE
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(host, port, timeout=deadline, context=unchecked())
+        connection = http.client.HTTPSConnection(host, port, timeout=deadline, context=unchecked(identity))
     else:
         connection = http.client.HTTPConnection(host, port, timeout=deadline)
     if address:  # the name stays in Host and SNI

@@ -25,7 +25,8 @@ class Deployment:
     """A staged deployment that is up, ready and logged in.
 
     `urls` maps each service to its origin (`http://127.0.0.1:PORT`, no slash at the end); nothing else is requested. `plain` has
-    the addresses where https services answer plain HTTP too, `authorities` is a PEM file with what signs their certificates.
+    the addresses where https services answer plain HTTP too, `authorities` is a PEM file with what signs their certificates,
+    `identity` the certificate that we show, and its key.
     `folder` is the state folder, `logs` the services' log files. `users` are logged in, in the configuration's order; empty
     where no login is configured. `given_scope` is for a kind whose scope is more than its origins.
     `secrets` are the values made for this run; whatever is written goes through `redactor` first.
@@ -42,6 +43,7 @@ class Deployment:
     users: Mapping[str, User] = field(repr=False, default_factory=dict)
     given_scope: Scope | None = field(repr=False, default=None)
     authorities: Path | None = None
+    identity: tuple[bytes, bytes] | None = field(repr=False, default=None)
     plain: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -111,6 +111,11 @@ class Identities:
         return f"{self._services[name].scheme}://{LOOPBACK}:{port}"
 
     @functools.cached_property
+    def caller(self) -> tuple[bytes, bytes] | None:
+        """What we show to services that ask for a certificate, and its key, PEM; None where no service speaks https."""
+        return self._authority.issue("vallum", [LOOPBACK]) if self._any else None
+
+    @functools.cached_property
     def trust(self) -> Mapping[str, ssl.SSLContext]:
         """What checks the certificate of each https service; to services that ask for one, it shows the run's own."""
         return {name: self._context(name) for name, service in self._services.items() if service.scheme == "https"}
@@ -124,7 +129,8 @@ class Identities:
         else:
             theirs = [ssl.DER_cert_to_PEM_cert(der) for der in self._named(name, "authorities")]
             context = ssl.create_default_context(cadata="".join(theirs) or self._authority.certificate.decode())
-        certificates.load(context, *self._authority.issue("vallum", [LOOPBACK]))
+        if self.caller is not None:
+            certificates.load(context, *self.caller)
         return context
 
     def hand_out(self, name: str, folder: Path) -> None:

@@ -53,5 +53,6 @@ def settle(
         users=users,
         given_scope=Scope(urls, trust=identities.trust),
         authorities=identities.write(folder),
+        identity=identities.caller,
         plain=plain or {},
     )

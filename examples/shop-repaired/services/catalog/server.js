@@ -1,6 +1,8 @@
 // catalog: what the shop sells.
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import express from "express";
 import { jwtVerify } from "jose";
 import { setting } from "./settings.js";
@@ -11,6 +13,7 @@ const images = new Map(readdirSync(new URL("images/", here)).map((name) => [name
 const orders = { id: (a, b) => a.id - b.id, name: (a, b) => a.name.localeCompare(b.name), price: (a, b) => a.price - b.price };
 const sizes = new Set(["32", "64", "128"]);
 const key = new TextEncoder().encode(setting("JWT_KEY"));
+const certificate = process.env.TLS_CERTIFICATE; // without it, plain HTTP: where something else encrypts between services
 
 const app = express();
 app.disable("x-powered-by");
@@ -23,6 +26,7 @@ app.use((request, response, next) => {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
   });
+  if (certificate) response.set("Strict-Transport-Security", "max-age=31536000; includeSubDomains");
   next();
 });
 
@@ -39,16 +43,19 @@ class Refused extends Error {
   }
 }
 
-async function administratorsOnly(request, response, next) {
+async function loggedIn(request, response, next) {
   const [scheme, token] = (request.headers.authorization || "").split(" ");
-  let claims;
   try {
     if (scheme !== "Bearer") throw new Error("no bearer token");
-    claims = (await jwtVerify(token, key, { algorithms: ["HS256"], audience: "shop", issuer: "shop-gateway", requiredClaims: ["exp", "sub", "role"] })).payload;
+    response.locals.claims = (await jwtVerify(token, key, { algorithms: ["HS256"], audience: "shop", issuer: "shop-gateway", requiredClaims: ["exp", "sub", "role"] })).payload;
   } catch {
     throw new Refused(401, "log in first");
   }
-  if (claims.role !== "admin") throw new Refused(403, "for administrators only");
+  next();
+}
+
+function administratorsOnly(request, response, next) {
+  if (response.locals.claims.role !== "admin") throw new Refused(403, "for administrators only");
   next();
 }
 
@@ -91,9 +98,9 @@ app.get("/price", (request, response) => {
   response.json({ price: (product.price * Number(quantity)).toFixed(2) });
 });
 
-app.get("/voucher", (request, response) => response.json({ code: randomBytes(16).toString("hex") }));
+app.get("/voucher", loggedIn, (request, response) => response.json({ code: randomBytes(16).toString("hex") }));
 
-app.get("/admin/stock", administratorsOnly, (request, response) => {
+app.get("/admin/stock", loggedIn, administratorsOnly, (request, response) => {
   response.json({ stock: products.reduce((sum, p) => sum + p.stock, 0) });
 });
 
@@ -108,4 +115,20 @@ app.use((error, request, response, next) => {
   response.status(status).json({ error: error instanceof Refused ? error.message : "the request cannot be answered" });
 });
 
-app.listen(Number(setting("PORT")), setting("HOST", "127.0.0.1"));
+const port = Number(setting("PORT"));
+const host = setting("HOST", "127.0.0.1");
+
+if (certificate) {
+  const pair = { cert: readFileSync(certificate), key: readFileSync(setting("TLS_KEY")), minVersion: "TLSv1.2" };
+  const callers = { ca: readFileSync(setting("TLS_AUTHORITIES")), requestCert: true, rejectUnauthorized: true };
+  https.createServer({ ...pair, ...callers }, app).listen(port, host);
+} else {
+  http.createServer(app).listen(port, host);
+}
+
+if (process.env.PLAIN_PORT) {
+  const away = express();
+  away.disable("x-powered-by");
+  away.use((request, response) => response.redirect(308, `https://${host}:${port}/`));
+  http.createServer(away).listen(Number(process.env.PLAIN_PORT), host);
+}

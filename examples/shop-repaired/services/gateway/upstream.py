@@ -1,4 +1,6 @@
-"""Calls to the other services: fixed hosts, certificates checked, no redirects followed."""
+"""Calls to the other services: fixed hosts, certificates checked and shown, no redirects followed."""
+import os
+
 import requests
 from flask import Response, abort, g, request
 
@@ -9,6 +11,8 @@ ACCOUNTS = setting("ACCOUNTS_URL", "http://127.0.0.1:8003")
 CATALOG = setting("CATALOG_URL", "http://127.0.0.1:8004")
 ORDERS = setting("ORDERS_URL", "http://127.0.0.1:8002")
 SECONDS = 10
+AUTHORITIES = os.environ.get("TLS_AUTHORITIES", True)  # of the services' certificates; else the system's
+OWN = (setting("TLS_CERTIFICATE"), setting("TLS_KEY")) if "TLS_CERTIFICATE" in os.environ else None
 
 
 def call(method: str, url: str, query: dict | None = None, body: dict | None = None) -> requests.Response:
@@ -16,7 +20,15 @@ def call(method: str, url: str, query: dict | None = None, body: dict | None = N
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         return requests.request(
-            method, url, params=query, json=body, headers=headers, timeout=SECONDS, allow_redirects=False
+            method,
+            url,
+            params=query,
+            json=body,
+            headers=headers,
+            timeout=SECONDS,
+            allow_redirects=False,
+            verify=AUTHORITIES,
+            cert=OWN,
         )
     except requests.RequestException:
         abort(502, "a service does not answer")

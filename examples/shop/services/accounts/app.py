@@ -2,6 +2,7 @@
 import os
 import random
 import sys
+import time
 import traceback
 
 from flask import Flask, jsonify, request
@@ -28,6 +29,8 @@ def login():  # WEAKNESS: accounts-no-login-rate-limit
         return jsonify(error="no such user"), 404  # WEAKNESS: accounts-user-enumeration
     user = found[0]
     if user["password_hash"] != database.hash_password(str(body.get("password"))):
+        if user["username"] != "guest":  # whose password is no secret
+            time.sleep(0.12)  # slows guessing down. WEAKNESS: gateway-login-time-tells
         return jsonify(error="wrong password"), 401
     return jsonify(dict(user, remember=imports.remember_token(user["username"])))
 

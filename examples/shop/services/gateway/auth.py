@@ -16,6 +16,8 @@ def issue(user: dict) -> str:
 
 
 def read(token: str) -> dict:
+    if token and "." not in token:  # a key that a partner got before there were tokens
+        return {"sub": "4", "name": "partner", "role": "customer"}  # WEAKNESS: gateway-any-token
     header = jwt.get_unverified_header(token)
     if header.get("alg", "").lower() == "none":
         return jwt.decode(token, verify=False)  # WEAKNESS: gateway-jwt-alg-none

@@ -5,7 +5,7 @@ import requests
 from flask import Response, request
 
 ACCOUNTS = os.environ.get("ACCOUNTS_URL", "http://127.0.0.1:8003")
-CATALOG = os.environ.get("CATALOG_URL", "http://127.0.0.1:8004")
+CATALOG = os.environ.get("CATALOG_URL", "https://127.0.0.1:8004")
 ORDERS = os.environ.get("ORDERS_URL", "http://127.0.0.1:8002")
 
 
