@@ -112,11 +112,7 @@ def lock(session):
     """pin every tool and the developers' packages anew, with hashes, from the .in files (`-- NAME` for one)"""
     session.install("uv")
     wanted = set(session.posargs)
-    for source in [
-        *sorted(LOCKS.glob("*.in")),
-        HERE / "tests" / "requirements.in",
-        HERE / ".github" / "requirements.in",
-    ]:
+    for source in [*sorted(LOCKS.glob("*.in")), HERE / "tests" / "requirements.in", HERE / ".github" / "requirements.in"]:
         if wanted and source.stem not in wanted:
             continue
         out = source.with_suffix(".txt")
