@@ -1,8 +1,12 @@
 """Calls to the other services: fixed hosts, certificates checked and shown, no redirects followed."""
 import os
+import threading
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from flask import Response, abort, g, request
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 import ratelimit
 from settings import setting
@@ -13,13 +17,28 @@ ORDERS = setting("ORDERS_URL", "http://127.0.0.1:8002")
 SECONDS = 10
 AUTHORITIES = os.environ.get("TLS_AUTHORITIES", True)  # of the services' certificates; else the system's
 OWN = (setting("TLS_CERTIFICATE"), setting("TLS_KEY")) if "TLS_CERTIFICATE" in os.environ else None
+_own = threading.local()
+
+
+def kept() -> requests.Session:
+    """This thread's open connections. No cookies, no proxies; what was closed meanwhile is opened anew."""
+    if not hasattr(_own, "session"):
+        session = _own.session = requests.Session()
+        session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        again = HTTPAdapter(max_retries=Retry(1, redirect=False, status=0, allowed_methods=["GET"]))
+        session.mount("https://", again)
+        session.mount("http://", again)
+    return _own.session
 
 
 def call(method: str, url: str, query: dict | None = None, body: dict | None = None) -> requests.Response:
     token = g.get("token", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # What changes something must not be sent twice, so not on a connection that may be about to end.
+    send = kept().request if method == "GET" else requests.request
     try:
-        return requests.request(
+        return send(
             method,
             url,
             params=query,
