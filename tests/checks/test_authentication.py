@@ -37,7 +37,7 @@ deleted, locked = set(), {}
 b64 = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 un64 = lambda text: base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 mac = lambda key, text: hmac.digest(key, text.encode(), "sha256")
-if "rsa" in modes:
+if {"rsa", "partner"} & modes:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
     pair = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -71,6 +71,8 @@ def verified(header, text, signature):
         return True
     if "rsa" in modes:
         return "confused" in modes and hmac.compare_digest(signature, mac(pem, text))
+    if "partner" in modes and "confused" in modes and hmac.compare_digest(signature, mac(pem, text)):
+        return True
     own = Path("keys", header["kid"]).read_bytes() if "kid" in modes and "kid" in header else key
     return algorithm == "HS256" and hmac.compare_digest(signature, mac(own, text))
 
@@ -101,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         asked += 1
         if self.path == "/ready":
             return self.answer(200, {})
-        if self.path == "/jwks.json" and "rsa" in modes:
+        if self.path == "/jwks.json" and {"rsa", "partner"} & modes:
             number = lambda n: b64(n.to_bytes((n.bit_length() + 7) // 8, "big"))
             numbers = public.public_numbers()
             return self.answer(200, {"keys": [{"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e)}]})
@@ -323,6 +325,19 @@ def test_a_key_pair_that_is_mistaken(attack: Attack, flaw: str) -> None:
     assert what in every["foreign-key", "GET /me"].message
     assert isinstance(outcome, Completed)
     assert any("the signing key is not known" in note for note in outcome.run.notes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("partner confused", {("foreign-key", "GET /me"), ("foreign-key", "GET /open")}), ("partner", set())],
+)
+def test_a_key_pair_of_another_issuer(attack: Attack, mode: str, expected: set[tuple[str, str]]) -> None:
+    """Our own tokens are signed by HMAC: the public key that a service shows beside is tried all the same."""
+    outcome, _ = attack(mode)
+    assert found(outcome).keys() == expected
+    assert all("by HMAC with the text of the public key" in each.message for each in found(outcome).values())
+    assert isinstance(outcome, Completed)
+    assert any("3 texts of public keys were tried" in note for note in outcome.run.notes)
 
 
 def test_tokens_of_another_kind(attack: Attack) -> None:

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ def tls(certificates: Path) -> Callable[..., ssl.SSLContext]:
 
 @pytest.fixture(scope="module")
 def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
-    """Run the check on servers: `urls` by service, `definitions` by service, options of the check, mutual TLS."""
+    """Run the check on servers: `urls` by service, `definitions` by service, options of the check, mutual TLS; what else a
+    deployment knows of services that were given the run's certificates."""
 
     def run(
         urls: Mapping[str, str],
@@ -138,6 +140,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
         options: Mapping[str, object] | None = None,
         mtls: bool = False,
         login: Login | None = None,
+        **staged: Any,
     ) -> Outcome:
         from vallum_checks import transport
 
@@ -148,7 +151,12 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
             text = (definitions or {}).get(name, "")
             if text:
                 (root / name / "openapi.yaml").write_text(text)
-            services[name] = StagedService(directory=name, openapi="openapi.yaml" if text else "", command=("x",))
+            services[name] = StagedService(
+                directory=name,
+                openapi="openapi.yaml" if text else "",
+                command=("x",),
+                scheme="https" if staged and urls[name].startswith("https:") else "http",
+            )
         users = {"ann": EnvironmentUser(username="ann", password="the-right-one")} if login else {}
         environment = Environment(services=services, mtls=mtls, login=login, users=users)
         config = Config(environment=environment)
@@ -164,7 +172,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
         ctx = Context(
             Target(root, "target", files, ()), config, "_", root, root / "raw", root / "scratch", deadline=300.0
         )
-        deployment = Deployment("process", "test", urls, root, {}, Redactor(), {}, lambda: None)
+        deployment = Deployment("process", "test", urls, root, {}, Redactor(), {}, lambda: None, **staged)
         return transport.run_on(deployment, ctx)
 
     return run

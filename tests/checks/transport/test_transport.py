@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -13,6 +14,7 @@ from vallum.errors import UserError
 from vallum.logins import Login
 from vallum.outcome import Completed, Incomplete, Outcome
 from vallum.severity import Severity
+from vallum.stage.certificates import Authority, load
 from vallum.stage.scope import Scope
 from vallum_checks.transport_engine import browsing, mutual
 from vallum_checks.transport_engine import tls as engine
@@ -73,8 +75,8 @@ def shop(flags: str, cache: str, back: str) -> Callable:
     return page
 
 
-def probe(url: str, path: str):
-    return mutual.probe(Line(Scope([url]), [url]), "a", url, path)
+def probe(url: str, path: str, beside: str = ""):
+    return mutual.probe(Line(Scope([url]), [url]), "a", url, path, beside)
 
 
 def rules(outcome: Outcome, service: str) -> set[str]:
@@ -213,6 +215,43 @@ def test_mutual_tls(serve, tls, pages) -> None:
     assert weakness.rule.id == "transport-mtls-plaintext"
     assert weakness.rule.severity is Severity.HIGH
     assert reply.status == 200
+
+
+def test_mutual_tls_is_not_got_round_at_another_port(serve, tls, pages) -> None:
+    demanding = serve(pages["hello"], tls("good", client=True)).url
+    beside = serve(pages["hello"]).url
+    ((weakness, _),) = probe(demanding, "/", beside)
+    assert (weakness.rule.id, weakness.text) == (
+        "transport-mtls-plaintext",
+        "GET / answers 200 without TLS at its other port",
+    )
+    away = serve(lambda *_: (308, [("Location", demanding + "/")], b"")).url
+    assert probe(demanding, "/", away) == []
+
+
+@pytest.mark.slow
+def test_a_service_with_the_runs_certificates(serve, pages, look, tmp_path: Path) -> None:
+    """Mutual TLS, and all the rest behind it: our certificate is shown to sslyze's server and to the pages, our authority known."""
+    authority = Authority()
+    (tmp_path / "authorities.pem").write_bytes(authority.certificate)
+    demanding, open_ = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+    for each in (demanding, open_):
+        load(each, *authority.issue("a", ["127.0.0.1"]))
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    demanding.load_verify_locations(tmp_path / "authorities.pem")
+    sound, weak = serve(pages["strict"], demanding).url, serve(pages["hello"], open_).url
+    outcome = look(
+        {"sound": sound, "weak": weak},
+        mtls=True,
+        authorities=tmp_path / "authorities.pem",
+        identity=authority.issue("vallum", ["127.0.0.1"]),
+        plain={"sound": serve(lambda *_: (301, [("Location", sound)], b"")).url, "weak": serve(pages["hello"]).url},
+    )
+    assert isinstance(outcome, Completed), outcome
+    assert rules(outcome, "sound") == set()
+    assert rules(outcome, "weak") == {"mtls-not-required", "mtls-plaintext", "no-hsts", "no-redirect"}
+    assert any("the certificates that sound, weak show elsewhere" in note for note in outcome.run.notes)
+    assert not any("headers and cookies" in note for note in outcome.run.notes)
 
 
 def test_a_refusal_is_told_from_a_login(serve, tls) -> None:
