@@ -27,6 +27,8 @@ from vallum.stage.stage import down, up
 from vallum.target import Target, discover
 
 from .conftest import SERVICE, wait_for
+from .test_https import SERVICE as HTTPS
+from .test_https import self_signed
 from .test_process import ORCHESTRATOR
 
 BASE = "localhost/vallum-test-base:1"
@@ -204,6 +206,29 @@ def test_up_logged_in_on_loopback_only_and_down(running: Project) -> None:
         assert not path.is_file() or password.encode() not in path.read_bytes(), path
     assert "gave [redacted]" in deployment.logs["a"].read_text()
     assert not (deployment.folder / "state.json").exists()
+
+
+def test_a_container_that_speaks_https_with_a_certificate_of_its_own(running: Project) -> None:
+    """Self-signed, expired and in another name: it is the service because the configuration names this very certificate."""
+    running.service("a", environment={"CERT": "/own.pem", "KEY": "/own.key"})
+    folder = running.root / "a"
+    self_signed(folder)
+    (folder / "own.key").chmod(0o644)  # for the container's user
+    served = HTTPS.replace('("127.0.0.1", int(os.environ["PORT"]))', '("0.0.0.0", 8000)')
+    (folder / "service.py").write_text(served)
+    with (folder / "Dockerfile").open("a") as file:
+        file.write("COPY own.pem own.key /\n")
+    running.lines.append('scheme = "https"\ncertificate = "own.pem"\nenv = { AT = "{url.a}" }')
+    target, config = running.load()
+    with stage.deploy(target, config, "run-1") as deployment:
+        assert deployment.urls["a"].startswith("https://127.0.0.1:")
+        with deployment.scope.client() as client:
+            assert client.get(deployment.urls["a"]).json() == {"plain": False}
+        (container,) = running.containers()
+        assert podman("exec", container, "sh", "-c", "echo $AT") == "https://a:8000\n"
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            get(deployment.urls["a"])
+    assert running.left() == []
 
 
 def test_a_container_that_is_never_ready(running: Project) -> None:
