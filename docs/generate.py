@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, not a package
-"""Write the pages that follow from the code: a page a check, the configuration reference, two JSON Schemas.
+"""Write what follows from the code: a page a check, the configuration reference, two JSON Schemas, the index of our rules.
 
 `python docs/generate.py` writes them; `--check` writes nothing, prints what differs and exits 1 where something does.
 """
@@ -24,6 +24,7 @@ import vallum_checks  # noqa: E402
 from vallum.check import Check, Stage  # noqa: E402
 from vallum.config import Config  # noqa: E402
 from vallum.verdict import Verdict  # noqa: E402
+from vallum_checks import _rulepack  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py from {source}. Change that, then run `nox -s docs`. -->\n\n"
 LOCKS = ROOT / "checks" / "vallum_checks" / "locks"
@@ -54,7 +55,13 @@ def pages() -> dict[str, str]:
     files["configuration.md"] = configuration_page()
     files["vallum.schema.json"] = schema(Config, "vallum.toml")
     files["verdict.schema.json"] = schema(Verdict, ".vallum/verdict.json")
+    files[f"../checks/vallum_checks/rules/{_rulepack.INDEX}"] = rules_index()
     return files
+
+
+def rules_index() -> str:
+    """What the rule files hold, so that a run need not parse them."""
+    return msgspec.json.format(msgspec.json.encode(_rulepack.own_index())).decode() + "\n"
 
 
 def index_page() -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+import msgspec
 
 from vallum.check import Context
 from vallum.errors import Inconclusive, UserError
@@ -55,6 +57,13 @@ ALIASES |= {
 }
 
 
+INDEX = "index.json"
+"""Beside our rule files, written from them: to parse their YAML takes a third of a second."""
+Known = dict[str, list[str]]
+"""What a rule file holds: id to languages."""
+_NONE_KNOWN: Mapping[str, Known] = {}
+
+
 @dataclass(frozen=True)
 class Pack:
     """Rule files and what they hold, read by us: what semgrep must have loaded. `digest` is over all of them."""
@@ -65,35 +74,64 @@ class Pack:
     digest: str
 
 
-def read_pack(paths: Iterable[Path]) -> Pack:
-    """Read rule files. Raises ValueError (with the file's name) where one is no rule file or an id stands twice."""
-    import yaml
+def read_pack(paths: Iterable[Path], known: Mapping[str, Known] = _NONE_KNOWN) -> Pack:
+    """Read rule files, but those that are `known` (by the SHA-256 of their bytes) already.
 
+    Raises ValueError (with the file's name) where one is no rule file or an id stands twice.
+    """
     paths = tuple(sorted(paths))
     digest = hashlib.sha256()
     found: dict[str, frozenset[str]] = {}
     for path in paths:
         data = path.read_bytes()
-        digest.update(hashlib.sha256(data).digest())
-        try:
-            rules = yaml.load(data, Loader=yaml.CSafeLoader)["rules"]
-            pairs = [(str(rule["id"]), [str(name).lower() for name in rule["languages"]]) for rule in rules]
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            said = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path.name} is not a readable rule file: {type(error).__name__}: {said}") from None
-        for name, spoken in pairs:
+        sha256 = hashlib.sha256(data)
+        digest.update(sha256.digest())
+        for name, spoken in (known.get(sha256.hexdigest()) or _read(path, data)).items():
             if name in found:
                 raise ValueError(f"{path.name}: the rule {name} stands twice")
             found[name] = frozenset(ALIASES.get(language, language) for language in spoken)
     return Pack(paths, found, digest.hexdigest())
 
 
+def _read(path: Path, data: bytes) -> Known:
+    import yaml
+
+    found: Known = {}
+    try:
+        for rule in yaml.load(data, Loader=yaml.CSafeLoader)["rules"]:
+            name = str(rule["id"])
+            if name in found:
+                raise ValueError(f"{path.name}: the rule {name} stands twice")
+            found[name] = [str(language).lower() for language in rule["languages"]]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path.name} is not a readable rule file: {type(error).__name__}: {said}") from None
+    return found
+
+
+def own_index() -> dict[str, Known]:
+    """What the rule files of the package hold, read from them: to be kept in INDEX (docs/generate.py does)."""
+    index = {}
+    for path in sorted(_own_files()):
+        data = path.read_bytes()
+        index[hashlib.sha256(data).hexdigest()] = _read(path, data)
+    return index
+
+
+def _own_folder() -> Path:
+    return Path(str(importlib.resources.files("vallum_checks"))) / "rules"
+
+
+def _own_files() -> list[Path]:
+    return list(_own_folder().rglob("*.yaml"))
+
+
 def own_pack() -> Pack:
     """The rules in the package. They are a part of vallum: a broken one is Inconclusive."""
-    folder = Path(str(importlib.resources.files("vallum_checks"))) / "rules"
     try:
-        pack = read_pack(folder.rglob("*.yaml"))
-    except ValueError as error:
+        index = msgspec.json.decode((_own_folder() / INDEX).read_bytes(), type=dict[str, Known])
+        pack = read_pack(_own_files(), index)
+    except (OSError, ValueError) as error:
         raise Inconclusive(f"vallum's rule {error}") from None
     if not pack.rules:
         raise Inconclusive("vallum's rule pack is empty: reinstall vallum")
@@ -119,10 +157,13 @@ def user_pack(ctx: Context) -> Pack:
 
 def needed(rules: dict[str, frozenset[str]], batch: list[str]) -> frozenset[str]:
     """The rules that have a file in the batch: semgrep loads no others."""
-    present = {language for language in LANGUAGES if any(speaks(path, LANGUAGES[language]) for path in batch)}
+    kinds = frozenset[str]().union(*map(kinds_of, batch))
+    present = {language for language, names in LANGUAGES.items() if not kinds.isdisjoint(names)}
     return frozenset(name for name, spoken in rules.items() if spoken & (present | ANYTHING))
 
 
-def speaks(path: str, names: tuple[str, ...]) -> bool:
-    pure = PurePosixPath(path)
-    return pure.suffix in names or pure.name in names
+def kinds_of(path: str) -> tuple[str, str]:
+    """What tells the language of a file: its name, and the last part of it from the dot on (empty where there is none)."""
+    name = path.rpartition("/")[2]
+    stem, dot, ending = name.rpartition(".")
+    return name, dot + ending if stem and ending else ""

@@ -106,7 +106,7 @@ def run(ctx: Context) -> Outcome:
     seen = {ctx.target.relative(name) for name in report.metrics if name != "_totals"}
     missed = unread | {ctx.target.relative(error.filename): error.reason for error in report.errors}
     missed |= {path: "not looked at" for path in expected if path not in seen and path not in missed}
-    marked = Markers(ctx.target, NOSEC, "# nosec")
+    marked = Markers(ctx.target, NOSEC, "# nosec", "nosec")
     result = Run(
         tool=Tool("bandit", tool.version, tool.digest),
         coverage=(coverage("files", expected, missed),),

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from vallum import artifacts
+from vallum import sources
 from vallum.errors import Inconclusive
 from vallum.finding import Suppression
 from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run
@@ -28,8 +28,6 @@ ARGUMENT_BYTES = 1 << 20
 """Of the 2 MiB that Linux gives argv and environment together (execve(2)), half."""
 MAX_MISSED = 1000
 """Entries of Coverage.missed, see there."""
-MAX_SOURCE = 16 << 20
-"""Bytes of a source file that we read ourselves."""
 
 T = TypeVar("T")
 
@@ -133,12 +131,16 @@ def unreadable(target: Target, paths: Iterable[str]) -> dict[str, str]:
 
 
 class Markers:
-    """Finds a silencing comment on the lines of a finding. Tools run with their markers off; the policy judges these."""
+    """Finds a silencing comment on the lines of a finding. Tools run with their markers off; the policy judges these.
 
-    def __init__(self, target: Target, pattern: re.Pattern[str], name: str) -> None:
+    `word`, in lower case, is in all that the pattern matches: where a file has none, its lines need not be looked at.
+    """
+
+    def __init__(self, target: Target, pattern: re.Pattern[str], name: str, word: str = "") -> None:
         self._target = target
         self._pattern = pattern
         self._name = name
+        self._word = word
         self._marked: dict[str, frozenset[int]] = {}
 
     def suppression(self, path: str, lines: Iterable[int]) -> Suppression | None:
@@ -150,7 +152,9 @@ class Markers:
 
     def _lines(self, path: str) -> frozenset[int]:
         try:
-            text = artifacts.read(self._target.root / path, MAX_SOURCE).decode("utf-8", "replace")
+            text = sources.text(self._target, path)
         except (OSError, ValueError):
+            return frozenset()
+        if self._word not in text.lower():
             return frozenset()
         return frozenset(number for number, line in enumerate(text.splitlines(), 1) if self._pattern.search(line))

@@ -21,7 +21,7 @@ from vallum.finding import Finding, Location, Rule, Suppression
 from vallum.outcome import Database, Outcome, Run, Tool
 from vallum.severity import Severity
 from vallum.target import Target
-from vallum_checks._rulepack import ANYTHING, LANGUAGES, needed, own_pack, speaks, user_pack
+from vallum_checks._rulepack import ANYTHING, LANGUAGES, kinds_of, needed, own_pack, user_pack
 from vallum_checks.common import (
     Markers,
     batches,
@@ -104,9 +104,9 @@ def files(target: Target, languages: Iterable[str]) -> list[str]:
     spoken = set(languages)
     if spoken & ANYTHING:
         return list(target.files)
-    names = tuple({name for language in spoken for name in LANGUAGES.get(language, ())})
+    names = {name for language in spoken for name in LANGUAGES.get(language, ())}
     charts = chart_folders(target)
-    return [path for path in target.files if speaks(path, names) and not is_template(charts, path)]
+    return [path for path in target.files if not names.isdisjoint(kinds_of(path)) and not is_template(charts, path)]
 
 
 def applies(target: Target, config: Config) -> Planned | Skipped:
@@ -158,7 +158,7 @@ def run(ctx: Context) -> Outcome:
     for path in expected:
         if path not in scanned:
             missed.setdefault(path, "semgrep did not look at it and does not say why")
-    marked = (Markers(ctx.target, NOSEM, "nosemgrep"), Markers(ctx.target, NOSEM_ALONE, "nosemgrep"))
+    marked = (Markers(ctx.target, NOSEM, "nosemgrep", "nosem"), Markers(ctx.target, NOSEM_ALONE, "nosemgrep", "nosem"))
     charts = chart_folders(ctx.target)
     templates = sum(1 for path in ctx.target.files if path.endswith((".yaml", ".yml")) and is_template(charts, path))
     return conclude(

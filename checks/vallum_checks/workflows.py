@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts
+from vallum import sources
 from vallum.check import Check, Context, Planned, Skipped, Stage
 from vallum.config import Config
 from vallum.errors import Inconclusive
@@ -21,7 +21,6 @@ from vallum.process import Finished
 from vallum.severity import Severity
 from vallum.target import Target
 from vallum_checks.common import (
-    MAX_SOURCE,
     Judgement,
     batches,
     conclude,
@@ -92,7 +91,7 @@ SEVERITIES = {
 WORKFLOW = re.compile(r"(^|/)\.(github|gitea|forgejo)/workflows/[^/]+\.ya?ml$")
 ACTION = re.compile(r"(^|/)action\.ya?ml$")
 DEPENDABOT = re.compile(r"(^|/)\.github/dependabot\.ya?ml$")
-RUNS = re.compile(rb"^[\"']?runs[\"']?\s*:", re.MULTILINE)
+RUNS = re.compile(r"^[\"']?runs[\"']?\s*:", re.MULTILINE)
 COMPLETED = re.compile(r"completed (.+)$")
 
 
@@ -107,7 +106,7 @@ def _is_action(target: Target, path: str) -> bool:
     if not ACTION.search(path):
         return False
     try:
-        return RUNS.search(artifacts.read(target.root / path, MAX_SOURCE)) is not None
+        return RUNS.search(sources.text(target, path)) is not None
     except (OSError, ValueError):
         return True  # it cannot be read: zizmor will not either, and that is said
 

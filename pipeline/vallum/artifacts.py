@@ -43,18 +43,18 @@ def write(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) ->
         raise
 
 
-def read(path: Path, limit: int = MAX_READ) -> bytes:
+def read(path: Path | str, limit: int = MAX_READ) -> bytes:
     """The content of a regular file (never a link) of at most `limit` bytes. Raises ValueError or OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path.name} is no regular file")
+            raise ValueError(f"{os.path.basename(path)} is no regular file")
         if status.st_size > limit:
-            raise ValueError(f"{path.name} has {status.st_size} bytes, more than the limit of {limit}")
+            raise ValueError(f"{os.path.basename(path)} has {status.st_size} bytes, more than the limit of {limit}")
         data = file.read(limit + 1)
         if len(data) > limit:
-            raise ValueError(f"{path.name} grew over the limit of {limit} bytes")
+            raise ValueError(f"{os.path.basename(path)} grew over the limit of {limit} bytes")
         return data
 
 

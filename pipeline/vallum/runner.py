@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from vallum import artifacts, fingerprint
+from vallum import artifacts, fingerprint, sources
 from vallum.artifacts import outcome_folder
 from vallum.check import WHOLE, Check, Context, Stage
 from vallum.config import Config
@@ -332,7 +332,7 @@ def _complete(check: Check, ctx: Context, findings: tuple[Finding, ...], masker:
 
 def _text(target: Target, path: str) -> str | None:
     try:
-        return artifacts.read(target.root / target.relative(path), 16 << 20).decode("utf-8", "replace")
+        return sources.text(target, path)
     except (OSError, ValueError):
         return None
 
