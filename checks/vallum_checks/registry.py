@@ -1,4 +1,5 @@
-"""The list of checks, those that take longest first: nox starts them in this order."""
+"""The list of checks, in the order in which a run starts them: those that take longest first, and `secrets`, which fills
+whatever cores are free, after the long ones."""
 
 from __future__ import annotations
 
@@ -32,9 +33,9 @@ CHECKS: tuple[Check, ...] = (
     pip_audit.CHECK,
     packages.CHECK,
     infrastructure.CHECK,
-    secrets.CHECK,
     semgrep.CHECK,
     bandit.CHECK,
+    secrets.CHECK,
     workflows.CHECK,
     dockerfile.CHECK,
 )

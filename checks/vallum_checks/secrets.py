@@ -7,6 +7,7 @@ masked. `# pragma: allowlist secret` and `gitleaks:allow` are counted and shown,
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -79,7 +80,8 @@ def run(ctx: Context) -> Outcome:
 
 def _detect_secrets(ctx: Context, texts: Texts) -> Outcome:
     tool = ctx.tool("detect-secrets")
-    argv: list[str | Path] = [tool.bin("detect-secrets"), "-v", "-c", "1", "scan", "--no-verify", "--all-files"]
+    argv: list[str | Path] = [tool.bin("detect-secrets"), "-v", "-c", str(os.cpu_count() or 1), "scan"]
+    argv += ["--no-verify", "--all-files"]
     argv += ["--disable-plugin", "IPPublicDetector"]
     argv += [part for name in FILTERS_OFF for part in ("--disable-filter", name)]
     copied = set(texts.copies.values())

@@ -12,18 +12,26 @@ import msgspec
 
 from vallum import artifacts, gather, judgement, mergebase, plan
 from vallum.artifacts import locked
+from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
-from vallum.process import start, stop, tail
-from vallum.progress import clean, say
+from vallum.process import tail
+from vallum.progress import say
+from vallum.target import Target
+from vallum.workers import run_all
 from vallum_checks import CHECKS
-
-POLL = 0.05
 
 
 def plan_command(root: Path, selected: tuple[str, ...]) -> str:
     """Write the plan and show it; with `--json` the sessions that it needs go to stdout, as the list of a CI matrix."""
-    as_json = "--json" in selected
-    made, target, config = gather.make_plan(root, scope(root, tuple(name for name in selected if name != "--json")))
+    planned = _plan(root, tuple(name for name in selected if name != "--json"))
+    if "--json" in selected:
+        sys.stdout.write(msgspec.json.encode(list(gather.sessions(*planned))).decode() + "\n")
+    return ""
+
+
+def _plan(root: Path, selected: tuple[str, ...]) -> tuple[plan.Plan, Target, Config]:
+    """Write the plan and show it."""
+    made, target, config = gather.make_plan(root, scope(root, selected))
     judgement.facts(
         made, config, mergebase.trusted(target.root).read
     )  # what is wrong there is said before anything runs
@@ -39,18 +47,11 @@ def plan_command(root: Path, selected: tuple[str, ...]) -> str:
         say(
             f"  {check.check:<16} {check.summary + units + optional if check.units else 'not planned: ' + check.reason}"
         )
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(_sessions(made)).decode() + "\n")
-    return ""
-
-
-def _sessions(made: plan.Plan) -> list[str]:
-    """The nox sessions that run the plan, those that take longest first."""
-    return list(dict.fromkeys(gather.session_named(planned.check, planned.stage) for planned in made.planned()))
+    return made, target, config
 
 
 def pipeline(root: Path, selected: tuple[str, ...]) -> str:
-    """Plan, run every planned check in a child nox, then judge whatever is there."""
+    """Plan, run every planned check, then judge whatever is there."""
     root = root.resolve()
     artifacts.folder(root)
     with locked(root / artifacts.FOLDER / "lock", f"another vallum is at work on {root}"):
@@ -60,12 +61,10 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
             "plan.json",
         ):  # if we are killed, no earlier run's pass must lie there as this one's
             (root / artifacts.FOLDER / name).unlink(missing_ok=True)
-        plan_command(root, selected)
+        planned = _plan(root, selected)
         made = plan.load(root)
-        names = _sessions(made)
         say(f"running {len(made.planned())} checks")
-        if names:
-            _run_sessions(root, made.run, names)
+        _run_sessions(root, gather.sessions(*planned))
         return judgement.conclude(root, made, time.monotonic() - began)
 
 
@@ -128,54 +127,14 @@ def scope(root: Path, selected: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(selected))
 
 
-def _run_sessions(root: Path, run: str, names: list[str]) -> None:
-    """The child nox. Its own exit code is not looked at: it proves nothing (a killed worker, a skipped session)."""
-    progress = root / artifacts.FOLDER / "progress.log"
-    progress.unlink(missing_ok=True)
-    progress.touch()
-    argv = child_nox(root, names, min(os.cpu_count() or 2, len(names)))
-    child = start(
-        argv,
-        cwd=root / artifacts.FOLDER,
-        env=child_env(root, run, progress),
-        stdout=root / artifacts.FOLDER / "nox.log",
-    )
-    try:
-        judgement.warm()
-        with progress.open("rb") as file:
-            while True:
-                ended = child.poll() is not None
-                for line in file.readlines():
-                    sys.stderr.write(clean(line.decode("utf-8", "replace").rstrip("\n")) + "\n")
-                    sys.stderr.flush()
-                if ended:
-                    break
-                time.sleep(POLL)
-    finally:
-        stop(child)
-    if child.returncode != 0:
-        # its code proves nothing, but what it said last explains a check without an outcome
-        for last in tail(root / artifacts.FOLDER / "nox.log", 4000).splitlines()[-6:]:
-            say(f"  nox: {last}")
-
-
-def child_nox(root: Path, names: list[str], jobs: int) -> list[str]:
-    """The command that runs the sessions `names`: our own noxfile, never the target's. The environment is in `child_env`."""
-    here = Path(__file__).parent
-    return [
-        *(sys.executable, "-m", "nox", "--noxfile", str(here / "_noxfile.py")),
-        *("--envdir", str(artifacts.folder(root) / "nox"), "--nocolor"),
-        *("-j", str(jobs), "-s", *names),
-    ]
-
-
-def child_env(root: Path, run: str, progress: Path) -> dict[str, str]:
-    """Our environment for a child nox: nothing of the target's folder on its import path."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "NOX"))}
-    env |= {"PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "NOX_SCRIPT_MODE": "none"}
-    # our sessions have no environment of nox's making: it need not start uv only to ask for its version
-    env |= {"UV": "not-asked-for", "VALLUM_ROOT": str(root), "VALLUM_RUN": run}
-    return env | {"VALLUM_PROGRESS": str(progress)}
+def _run_sessions(root: Path, bodies: dict[str, Callable[[], None]]) -> None:
+    """Each session in a copy of this process. How they end proves nothing: a killed one has left no outcome."""
+    log = root / artifacts.FOLDER / "run.log"
+    bad = run_all(bodies, os.cpu_count() or 2, log, judgement.warm)
+    for said in bad:
+        say(f"  {said}")
+    for last in tail(log, 4000).splitlines()[-6:] if bad else ():
+        say(f"  {last}")
 
 
 def last_ending(root: Path) -> judgement.Ending:

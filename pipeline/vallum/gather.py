@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -104,7 +105,11 @@ def current_plan(root: Path) -> plan.Plan:
 def run_check(check: Check, root: Path) -> None:
     """Run one check on each of its planned units; the outcomes are on disk afterwards, whatever happened."""
     target, config = open_target(root)
-    made = current_plan(root)
+    run_units(check, current_plan(root), target, config)
+
+
+def run_units(check: Check, made: plan.Plan, target: Target, config: Config) -> None:
+    """As run_check, where plan, target and configuration are at hand."""
     units = next((p.units for p in made.checks if p.check == check.id), ())
     if not units:
         reason = next((p.reason for p in made.checks if p.check == check.id), "not planned")
@@ -118,20 +123,42 @@ def run_check(check: Check, root: Path) -> None:
 
 def run_declared(root: Path) -> None:
     """Run the planned checks of the configuration, one after the other."""
-    _, config = open_target(root)
+    target, config = open_target(root)
+    _run_declared(current_plan(root), target, config)
+
+
+def _run_declared(made: plan.Plan, target: Target, config: Config) -> None:
     checks = declared.checks(config)
     if not checks:
         say(f"  {DECLARED_SESSION:<16} not run: vallum.toml declares no check")
     for check in checks:
-        run_check(check, root)
+        run_units(check, made, target, config)
 
 
 def run_staged(root: Path) -> None:
-    """Deploy once, run the planned staged checks on it, take it down."""
+    """Deploy, run the planned staged checks, take down."""
+    target, config = open_target(root)
+    _run_staged(current_plan(root), target, config)
+
+
+def sessions(made: plan.Plan, target: Target, config: Config) -> dict[str, Callable[[], None]]:
+    """The sessions that run the plan, those that take longest first, and what each does."""
+    own = {check.id: check for check in CHECKS}
+    bodies: dict[str, Callable[[], None]] = {}
+    for planned in made.planned():
+        name = session_named(planned.check, planned.stage)
+        if name == STAGED_SESSION:
+            bodies[name] = functools.partial(_run_staged, made, target, config)
+        elif name == DECLARED_SESSION:
+            bodies[name] = functools.partial(_run_declared, made, target, config)
+        else:
+            bodies[name] = functools.partial(run_units, own[name], made, target, config)
+    return bodies
+
+
+def _run_staged(made: plan.Plan, target: Target, config: Config) -> None:
     from vallum_checks import dast
 
-    target, config = open_target(root)
-    made = current_plan(root)
     planned = {p.check for p in made.planned()}
     checks = [check for check in CHECKS if check.stage is Stage.STAGED and check.id in planned]
     if not checks:

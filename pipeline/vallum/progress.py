@@ -1,5 +1,4 @@
-"""What a person sees while they wait. Sessions run in nox's workers, whose output nox holds back until they end: so they
-write their lines to a file that the pipeline follows."""
+"""What a person sees while they wait: one line for each thing that begins or ends."""
 
 from __future__ import annotations
 
@@ -7,8 +6,8 @@ import os
 import re
 import sys
 
-VARIABLE = "VALLUM_PROGRESS"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_through: list[int] = []
 
 
 def clean(text: str) -> str:
@@ -16,16 +15,16 @@ def clean(text: str) -> str:
     return _CONTROL.sub("\ufffd", text.replace("\r", " "))
 
 
+def speak_through(descriptor: int) -> None:
+    """From now on `say` writes to this open file, whatever becomes of stderr."""
+    _through[:] = [descriptor]
+
+
 def say(text: str) -> None:
-    """One line for the person: to the file that VALLUM_PROGRESS names, else to stderr."""
+    """One line for the person, in one piece: to stderr, or where `speak_through` says."""
     line = clean(text.replace("\n", " ")) + "\n"
-    path = os.environ.get(VARIABLE)
-    if not path:
-        sys.stderr.write(line)
-        sys.stderr.flush()
+    if _through:
+        os.write(_through[0], line.encode("utf-8", "replace"))
         return
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    try:
-        os.write(handle, line.encode("utf-8", "replace"))
-    finally:
-        os.close(handle)
+    sys.stderr.write(line)
+    sys.stderr.flush()

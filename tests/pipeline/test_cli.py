@@ -132,9 +132,9 @@ def test_the_targets_bandit_settings_silence_nothing(make_tree, vallum):
 def test_two_runs_at_once_in_one_place(make_tree, vallum):
     root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit")})
     first = subprocess.Popen([sys.executable, "-I", str(MAIN), "-C", str(root)], stderr=subprocess.DEVNULL)
-    lock = root / ".vallum" / "progress.log"
+    log = root / ".vallum" / "run.log"
     end = time.monotonic() + 60
-    while not lock.exists() and time.monotonic() < end:
+    while not log.exists() and time.monotonic() < end:
         time.sleep(0.01)
     done = vallum("-C", str(root))
     assert first.wait(60) == 1
