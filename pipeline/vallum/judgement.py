@@ -17,13 +17,12 @@ import msgspec
 from vallum import artifacts, baseline, gather, history, intelligence, mergebase, vex, waivers
 from vallum.baseline import Baseline
 from vallum.config import Config
-from vallum.errors import Inconclusive, UserError
+from vallum.errors import UserError
 from vallum.gate import judge
 from vallum.intelligence import Intelligence
 from vallum.outcome import NotApplicable
 from vallum.plan import Plan
 from vallum.policy import Facts
-from vallum.process import beside
 from vallum.progress import say
 from vallum.runner import read
 from vallum.verdict import Notice, Promoted, Status, Verdict
@@ -143,26 +142,20 @@ def warm() -> None:
     html.template()
 
 
-def publish(root: Path, verdict: Verdict) -> list[Written]:
-    """Write the verdict first (no report, slow or failing, can lose it), then its reports. Call it with one thread only."""
+def publish(root: Path, verdict: Verdict, also: Callable[[], None] = lambda: None) -> list[Written]:
+    """Write the verdict first (no report, slow or failing, can lose it), then its reports, and do `also` beside the longest
+    of them. Call it with one thread only."""
     from vallum import reports
 
     write_verdict(root, verdict)
-    return reports.write_all(verdict, root)
+    return reports.write_all(verdict, root, also)
 
 
 def keep(root: Path, verdict: Verdict) -> tuple[list[Written], tuple[str, ...]]:
     """Write the verdict, its reports, and its place in the history; returns the files, and what the history has to say."""
-    from vallum import reports
-
-    if len(verdict.findings) < reports.MANY:
-        return publish(root, verdict), history.record(root, verdict)
-    recorded = beside(lambda: msgspec.json.encode(history.record(root, verdict)))
-    written = publish(root, verdict)
-    try:
-        return written, msgspec.json.decode(recorded(), type=tuple[str, ...])
-    except (Inconclusive, msgspec.MsgspecError) as error:
-        return written, (f"the history was not written: {error}",)
+    remarks: list[str] = []
+    written = publish(root, verdict, lambda: remarks.extend(history.record(root, verdict)))
+    return written, tuple(remarks)
 
 
 def conclude(root: Path, made: Plan, seconds: float) -> str:

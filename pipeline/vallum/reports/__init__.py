@@ -38,7 +38,7 @@ REPORTS: dict[str, Report] = {
 """By main file, the quick and simple ones first."""
 
 
-MANY = 4_000
+MANY = 1_000
 """Findings from which on half of the reports are written on another core."""
 BESIDE = ("vallum.sarif",)
 """Those: about as long as all others together."""
@@ -51,18 +51,23 @@ class Written(NamedTuple):
     error: str | None = None
 
 
-def write_all(verdict: Verdict, root: Path) -> list[Written]:
-    """Write every report of the verdict to `.vallum/report/`. Files of an earlier run go first, so that none is stale.
+def write_all(verdict: Verdict, root: Path, also: Callable[[], None] = lambda: None) -> list[Written]:
+    """Write every report of the verdict to `.vallum/report/`, and do `also` before the longest of them is waited for.
+
+    Files of an earlier run go first, so that none is stale.
 
     A report that fails is said (`error`) and never loses the others, nor the verdict, which was written before.
     """
     folder = artifacts.folder(root) / FOLDER
     clear(folder)
     if len(verdict.findings) < MANY:
-        return _write(verdict, root, folder, tuple(REPORTS))
+        written = _write(verdict, root, folder, tuple(REPORTS))
+        also()
+        return written
     here = tuple(name for name in REPORTS if name not in BESIDE)
     wait = beside(lambda: msgspec.json.encode(_told(_write(verdict, root, folder, BESIDE))))
     written = _write(verdict, root, folder, here)
+    also()
     try:
         told = msgspec.json.decode(wait(), type=list[tuple[str, str | None]])
     except (Inconclusive, msgspec.MsgspecError) as error:
