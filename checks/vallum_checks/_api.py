@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from vallum.finding import Finding, Location, Operation, Rule
+from vallum.finding import Exchange, Finding, Location, Operation, Rule
 from vallum.severity import Severity
 
 if TYPE_CHECKING:
     from vallum.api.model import Operation as Declared
-    from vallum.stage.calls import Answer, Surface
+    from vallum.stage.calls import Surface
+
+
+class Evidence(Protocol):
+    """An answer that shows what a finding says."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The request and the answer."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ def finding(
     surface: Surface,
     operation: Declared,
     message: str,
-    answer: Answer | None = None,
+    answer: Evidence | None = None,
     parameter: str = "",
     severity: Severity | None = None,
 ) -> Finding:
@@ -49,12 +58,12 @@ def found(
     rule: ApiRule,
     service: str,
     location: Location,
-    operation: Operation,
+    operation: Operation | None,
     message: str,
-    answer: Answer | None = None,
+    answer: Evidence | None = None,
     severity: Severity | None = None,
 ) -> Finding:
-    """As `finding`, on an operation that no definition declares."""
+    """As `finding`, on an operation that no definition declares, or on the service as a whole."""
     return Finding(
         rule=rule.id,
         severity=severity or rule.severity,
