@@ -20,7 +20,9 @@ from vallum.outcome import Completed, Incomplete
 from vallum.severity import Severity
 from vallum.stage.calls import Surface
 from vallum.target import Target, discover
-from vallum_checks import dast, schemathesis, schemathesis_report
+from vallum_checks import dast, schemathesis
+from vallum_checks.schemathesis_engine.report import read as read_report
+from vallum_checks.schemathesis_engine.rules import rules
 
 DATA = Path(__file__).parent / "data" / "schemathesis"
 ServiceTarget = tuple[Target, Config, Context]
@@ -291,7 +293,7 @@ def vampi() -> Surface:
 
 
 def test_a_recorded_run(vampi: Surface) -> None:
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
+    tested = read_report(vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
     assert tested.broken == ""
     assert tested.reached >= set(OPERATIONS)
     assert (tested.seen, tested.refused) == (14, 5)
@@ -305,7 +307,7 @@ def test_a_recorded_run(vampi: Surface) -> None:
 def test_a_recorded_run_on_a_target_that_was_down(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "none.ndjson"
     events.touch()
-    tested = schemathesis_report.read(vampi, DATA / "target-down.json", events)
+    tested = read_report(vampi, DATA / "target-down.json", events)
     assert tested.broken == "0 of 14 operations were tested, 14 failed: Network Error (14 times)"
     assert tested.reached == set()
 
@@ -325,26 +327,26 @@ def test_a_recorded_run_on_a_target_that_was_down(vampi: Surface, tmp_path: Path
 def test_a_report_that_does_not_prove_a_whole_run(vampi: Surface, tmp_path: Path, change: dict, reason: str) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps(json.loads((DATA / "vampi.json").read_text()) | change))
-    assert reason in schemathesis_report.read(vampi, report, DATA / "vampi.ndjson").broken
+    assert reason in read_report(vampi, report, DATA / "vampi.ndjson").broken
 
 
 def test_events_that_were_cut_off(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     shutil.copy(DATA / "vampi.ndjson", events)
     events.write_bytes(events.read_bytes()[:-40])
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
+    tested = read_report(vampi, DATA / "vampi.json", events)
     assert tested.broken == "its events cannot be read: the last event is cut off"
     assert tested.findings == []
 
 
 def test_missing_files(vampi: Surface, tmp_path: Path) -> None:
-    tested = schemathesis_report.read(vampi, tmp_path / "none", tmp_path / "none")
+    tested = read_report(vampi, tmp_path / "none", tmp_path / "none")
     assert tested.broken == "schemathesis wrote no report"
 
 
 def test_an_unknown_kind_of_failure_is_of_unknown_severity(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_text((DATA / "vampi.ndjson").read_text().replace("UndefinedContentType", "NewInTheNextVersion"))
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
+    tested = read_report(vampi, DATA / "vampi.json", events)
     assert sum(finding.severity is Severity.UNKNOWN for finding in tested.findings) == 6
-    assert {f.rule for f in tested.findings} <= {rule.id for rule in schemathesis_report.rules(tested.findings)}
+    assert {f.rule for f in tested.findings} <= {rule.id for rule in rules(tested.findings)}

@@ -226,7 +226,9 @@ def test_a_provider(tmp_path: Path, login: str, label: str, weak: bool) -> None:
         assert every == {}
         assert any(f"{label} stops guessing: answer 6" in note for note in run.notes), run.notes
         return
-    assert every.keys() - {"user-enumeration-time"} == {"no-login-limit", "user-enumeration"}, "one page more takes longer"
+    assert every.keys() - {"user-enumeration-time"} == {"no-login-limit", "user-enumeration"}, (
+        "one page more takes longer"
+    )
     assert every["no-login-limit"].message.startswith(f"{label} takes 15 wrong passwords for one user")
     place = every["no-login-limit"].operation
     assert place is not None
