@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.checks.attacked import attack as alone
+from tests.checks.attacked import context
 
 from vallum import config as configuration
 from vallum.check import Context, Planned, Skipped
@@ -20,7 +22,7 @@ from vallum.finding import Finding
 from vallum.outcome import Completed, Incomplete, Outcome
 from vallum.stage.calls import Answer
 from vallum.target import discover
-from vallum_checks import _logins, authentication, dast
+from vallum_checks import _logins, authentication
 from vallum_checks.authentication_engine import guessable, logins, tokens
 from vallum_checks.authentication_engine.rules import RULES
 
@@ -228,13 +230,8 @@ def attack(tmp_path: Path) -> Attack:
         (tmp_path / "target" / "api" / "openapi.yaml").write_text(definition)
         text = TOML.replace("MODES", modes).replace("KEY_HERE", key).replace("PYTHON", json.dumps(sys.executable))
         (tmp_path / "target" / "vallum.toml").write_text(text + extra)
-        config = configuration.load(tmp_path / "target")
-        target = discover(tmp_path / "target", config)
-        folders = [tmp_path / name for name in ("outcome", "raw", "scratch")]
-        for folder in folders:
-            folder.mkdir()
-        ctx = Context(target, config, "_", *folders, deadline)
-        return dast.run_staged(target, config, "run-1", {"authentication": ctx})["authentication"], ctx
+        staged = context(tmp_path / "target", deadline)
+        return alone("authentication", staged), staged[2]
 
     return run
 
