@@ -159,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         if users.get(name) == password:
             return self.answer(200, {"access_token": issue(name)})
         failures[name] = wrong + 1
-        self.answer(401, {"error": f"no such user {name}" if "tells" in modes and name not in users else "no", "id": os.urandom(12).hex()})
+        self.answer(200 if "polite" in modes else 401, {"error": f"no such user {name}" if "tells" in modes and name not in users else "no", "id": os.urandom(12).hex()})
 
     def answer(self, status, what):
         body = json.dumps(what).encode()
@@ -283,6 +283,12 @@ def test_what_is_not_verified_is_found_and_no_token_is_kept(attack: Attack) -> N
     assert isinstance(outcome, Completed)
     assert {each.rule for each in outcome.run.findings} <= {rule.id for rule in outcome.run.rules}
     assert "eyJ" not in repr(outcome) + repr(ctx.log)
+
+
+def test_a_login_that_says_no_with_200(attack: Attack) -> None:
+    """Whether somebody is let in is told by the probe, so that this is no open door, and can be guessed at."""
+    outcome, _ = attack("polite limitless opaque")
+    assert found(outcome).keys() == {("no-login-limit", "POST /login")}
 
 
 def test_a_guessable_key_and_claims_that_nobody_checks(attack: Attack) -> None:
@@ -444,6 +450,12 @@ def test_answers_differ_only_when_they_do_so_each_time() -> None:
     assert logins.difference(_tried(unstable, same)) == ""
     cookie = [Answer(401, {"x-user": "known"}, b"no, NAME 1")] * 2
     assert logins.difference(_tried(cookie, same)) == "the headers of the answer"
+    local = [
+        Answer(302, {"location": f"/login?name={name}%40shop.example"}, f"no, {name}".encode())
+        for name in ("v12345678", "bob")
+    ]
+    tried = logins.Tried(local[:1] * 2, local[1:] * 2, ("v12345678@shop.example", "bob@shop.example"))
+    assert logins.difference(tried) == ""
     token = [Answer(200, {}, f"csrf {hashlib.sha256(bytes([n])).hexdigest()}".encode()) for n in range(4)]
     assert logins.difference(_tried(token[:2], token[2:])) == ""
 

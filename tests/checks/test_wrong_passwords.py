@@ -235,6 +235,15 @@ def test_a_provider(tmp_path: Path, login: str, label: str, weak: bool) -> None:
     assert (place.method, place.path) == ("POST", "/token" if login == PASSWORD else "/secret")
 
 
+def test_a_form_that_is_configured_for_one_user(tmp_path: Path) -> None:
+    """Whose name and password stand in the form itself: the fields are told by their names."""
+    login = 'kind = "form"\npath = "/login"\nform = { user = "alice", pass = "{secret.alice}", do = "login" }\n'
+    staged(tmp_path / "target", "echo", login, users="")
+    run = run_of(attack("authentication", context(tmp_path / "target")))
+    assert found(run).keys() == {"no-login-limit"}
+    assert "for one user and 30 in all" in found(run)["no-login-limit"].message
+
+
 KEY = 'kind = "header"\nheader = "X-API-Key"\nvalue = "{secret.key}"'
 BARE = 'path = "/api/login"\njson = { password = "{password}" }\ntoken = "data.access"'
 SCRIPT = """kind = "script"

@@ -150,10 +150,11 @@ def slower(tried: Tried) -> float:
 
 def masked(text: str, names: Sequence[str]) -> str:
     """A text without the user's name and without what changes from answer to answer: numbers, moments, random texts."""
-    for name in names:
-        if len(name) > 2:
-            forms = sorted({name, escape(name), quote(name, safe=""), quote_plus(name)}, key=len, reverse=True)
-            text = re.sub("|".join(map(re.escape, forms)), "NAME", text, flags=re.IGNORECASE)
+    said = [part for name in names for part in (name, name.partition("@")[0]) if len(part) > 2]
+    forms = {form for part in said for form in (part, escape(part), quote(part, safe=""), quote_plus(part))}
+    if forms:
+        longest_first = sorted(forms, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), "NAME", text, flags=re.IGNORECASE)
     return _CHANGING.sub("#", text)
 
 
