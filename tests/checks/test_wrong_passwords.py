@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -233,6 +234,18 @@ def test_a_provider(tmp_path: Path, login: str, label: str, weak: bool) -> None:
     place = every["no-login-limit"].operation
     assert place is not None
     assert (place.method, place.path) == ("POST", "/token" if login == PASSWORD else "/secret")
+
+
+def test_a_certified_provider_whose_own_pages_take_any_password(tmp_path: Path) -> None:
+    """The npm package oidc-provider comes with a login for development that lets everybody in."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no Node.js")
+    form = 'form = { login = "{username}", password = "{password}" }'
+    login = OIDC.replace(OIDC.splitlines()[1], form) + 'scope = "openid offline_access"\n'
+    staged(tmp_path / "target", "certified", login)
+    run = run_of(attack("authentication", context(tmp_path / "target")))
+    assert found(run).keys() == {"any-password"}
+    assert found(run)["any-password"].message == "a OpenID Connect login lets an unknown user in with a wrong password"
 
 
 def test_a_form_that_is_configured_for_one_user(tmp_path: Path) -> None:
