@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from vallum.config import FILE as SETTINGS
-from vallum.finding import Finding, Location, Operation, Rule
+from vallum.finding import Exchange, Finding, Location, Operation, Rule
 from vallum.severity import Severity
 
 if TYPE_CHECKING:
     from vallum.api.model import Operation as Declared
-    from vallum.stage.calls import Answer, Surface
+    from vallum.stage.calls import Surface
+
+
+class Evidence(Protocol):
+    """An answer that shows what a finding says."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The request and the answer."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ def finding(
     surface: Surface,
     operation: Declared,
     message: str,
-    answer: Answer | None = None,
+    answer: Evidence | None = None,
     parameter: str = "",
     severity: Severity | None = None,
 ) -> Finding:
@@ -52,12 +61,12 @@ def found(
     rule: ApiRule,
     service: str,
     location: Location,
-    operation: Operation,
+    operation: Operation | None,
     message: str,
-    answer: Answer | None = None,
+    answer: Evidence | None = None,
     severity: Severity | None = None,
 ) -> Finding:
-    """As `finding`, on an operation that no definition declares."""
+    """As `finding`, on an operation that no definition declares, or on the service as a whole."""
     return Finding(
         rule=rule.id,
         severity=severity or rule.severity,

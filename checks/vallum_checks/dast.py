@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +19,7 @@ from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
 from vallum.finding import Exchange, Finding
 from vallum.outcome import Incomplete, NotApplicable, Outcome, Run
+from vallum.process import tail
 from vallum.target import Target
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vallum.stage.redact import Redactor
 
 LOG_TAIL = 2000
-"""Bytes of each service's log that go into the log of an outcome that is not complete."""
+"""Characters of each service's log that go into the log of an outcome that is not complete."""
 
 
 def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
@@ -110,7 +110,7 @@ def _attack(attack: Callable[[Deployment, Context], Outcome], deployment: Deploy
             outcome = _spoiled(outcome, problem)
     outcome = _noted(outcome, guard.notes())
     if isinstance(outcome, Incomplete):
-        ctx.log.extend(f"{name}:\n{_tail(path)}" for name, path in deployment.logs.items())
+        ctx.log.extend(f"{name}:\n{tail(path, LOG_TAIL)}" for name, path in deployment.logs.items() if path.is_file())
     outcome = _with_operations(deployment, outcome)
     redactor = deployment.redactor
     for number, text in enumerate(ctx.log):
@@ -176,10 +176,3 @@ def _say(error: Inconclusive | UserError) -> str:
     if isinstance(error, Inconclusive):
         return error.reason
     return f"{error.message} ({error.hint})" if error.hint else error.message
-
-
-def _tail(path: Path) -> str:
-    try:
-        return path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
-    except OSError:
-        return ""

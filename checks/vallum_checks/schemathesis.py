@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from vallum.stage import Deployment
     from vallum.stage.calls import Surface
-    from vallum_checks.schemathesis_report import Tested
+    from vallum_checks.schemathesis_engine.report import Tested
 
 EXAMPLES = 8
 """Generated requests for each operation and phase. On the shop (48 operations) 15 find what 8 find; 22 CPU seconds in all."""
@@ -74,7 +74,8 @@ def _run(ctx: Context) -> Outcome:
 def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     """Test the operations of every definition on `deployment`. Partial results are kept in an Incomplete outcome."""
     from vallum.stage.calls import surfaces
-    from vallum_checks import schemathesis_report
+    from vallum_checks.schemathesis_engine import report
+    from vallum_checks.schemathesis_engine.rules import rules
 
     everything, bare = surfaces(deployment, ctx.target, ctx.config)
     found = [surface for surface in everything if surface.definition.kind in NATIVE]
@@ -86,9 +87,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     tested = {}
     for surface in found:
         name = surface.service
-        result = schemathesis_report.read(
-            surface, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson", deployment.headers()
-        )
+        result = report.read(surface, ctx.raw / f"{name}.json", ctx.scratch / f"{name}.ndjson", deployment.headers())
         tested[name] = result
         if name in codes:
             reasons += _incomplete(name, codes[name], result, logged_in=deployment.session is not None)
@@ -103,7 +102,7 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     run = Run(
         tool=Tool("schemathesis", env.version, env.digest),
         coverage=(_coverage(found, tested),),
-        rules=schemathesis_report.rules(finding for result in tested.values() for finding in result.findings),
+        rules=rules(finding for result in tested.values() for finding in result.findings),
         findings=tuple(finding for result in tested.values() for finding in result.findings),
         notes=(*notes, *(note for result in tested.values() for note in result.notes)),
         argv=tuple(jobs[next(iter(jobs))]),
@@ -202,7 +201,7 @@ def _incomplete(name: str, code: int, tested: Tested, *, logged_in: bool) -> lis
 
 
 def _coverage(found: list[Surface], tested: dict[str, Tested]) -> Coverage:
-    from vallum_checks.schemathesis_report import label_of
+    from vallum_checks.schemathesis_engine.report import label_of
 
     missed = [
         Missed(f"{surface.service} {operation}", "no answer came from it")

@@ -21,6 +21,7 @@ from vallum.finding import Finding, Location, Operation
 from vallum.outcome import Completed, Coverage, Database, Incomplete, Missed, Outcome, Run, Tool
 from vallum.target import Target
 from vallum_checks import dast
+from vallum_checks._api import found
 from vallum_checks.transport_engine import settings
 
 if TYPE_CHECKING:
@@ -258,22 +259,9 @@ class _Look:
         if surface is not None and operation is not None:
             prefix = surface.definition.prefix
             line = next((o.line for o in surface.definition.operations if at == f"{o.method} {prefix}{o.template}"), 0)
-        self.findings.setdefault(
-            key,
-            Finding(
-                rule=rule.id,
-                severity=weakness.severity or rule.severity,
-                message=f"{rule.name} at {at or f'the service {name}'}: {weakness.text}",
-                location=Location(surface.path if surface else CONFIG, line),
-                service=name,
-                cwe=rule.cwe,
-                owasp=rule.owasp,
-                confidence="high",
-                fix=rule.help,
-                operation=operation,
-                exchange=reply.exchange if reply is not None else None,
-            ),
-        )
+        message = f"{rule.name} at {at or f'the service {name}'}: {weakness.text}"
+        location = Location(surface.path if surface else CONFIG, line)
+        self.findings.setdefault(key, found(rule, name, location, operation, message, reply, weakness.severity))
 
 
 CHECK = Check(

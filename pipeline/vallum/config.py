@@ -9,26 +9,14 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from vallum.declaration import DeclaredCheck, DeclaredDatabase
-from vallum.environments import (
-    ApiDefinition,
-    Compose,
-    Elsewhere,
-    Environment,
-    Kubernetes,
-    Ready,
-    Seed,
-    SeedRequest,
-    StagedService,
-    Zap,
-)
+from vallum.declaration import DeclaredCheck
+from vallum.environments import Environment, Zap
 from vallum.errors import UserError
-from vallum.logins import Capture, EnvironmentUser, Login, LoginStep, OAuth, SecretSource
-from vallum.promotions import Probe, Promotion, PromotionCompose, PromotionKubernetes, PromotionTag
+from vallum.promotions import Promotion
 from vallum.severity import Severity
 from vallum.tables import Table
 
@@ -312,42 +300,17 @@ def _unknown(path: Path, text: str, word: str, known: frozenset[str], what: str)
 
 
 def _all_keys() -> frozenset[str]:
-    tables: list[type[msgspec.Struct]] = [
-        Config,
-        Project,
-        Service,
-        Advisories,
-        Feeds,
-        CheckSettings,
-        Policy,
-        Thresholds,
-        Quorum,
-        PolicyRule,
-        Organisation,
-        BaselineFile,
-        Ready,
-        StagedService,
-        Elsewhere,
-        Seed,
-        SeedRequest,
-        ApiDefinition,
-        Login,
-        LoginStep,
-        Capture,
-        OAuth,
-        EnvironmentUser,
-        SecretSource,
-        Environment,
-        Compose,
-        Kubernetes,
-        Zap,
-        Promotion,
-        Probe,
-        PromotionTag,
-        PromotionCompose,
-        PromotionKubernetes,
-        Limits,
-        DeclaredCheck,
-        DeclaredDatabase,
-    ]
-    return frozenset(field.encode_name for table in tables for field in msgspec.structs.fields(table))
+    """The keys of every table that a Config leads to."""
+    found: set[type[msgspec.Struct]] = set()
+    _tables(Config, found)
+    return frozenset(field.encode_name for table in found for field in msgspec.structs.fields(table))
+
+
+def _tables(kind: Any, found: set[type[msgspec.Struct]]) -> None:
+    """Add the tables that a type holds, itself and at any depth."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
+        found.add(kind)
+        for field in msgspec.structs.fields(kind):
+            _tables(field.type, found)
+    for part in get_args(kind):
+        _tables(part, found)

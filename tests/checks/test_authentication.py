@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.checks.attacked import attack as alone
+from tests.checks.attacked import context
 
 from vallum import config as configuration
 from vallum.check import Context, Planned, Skipped
@@ -20,7 +22,7 @@ from vallum.finding import Finding
 from vallum.outcome import Completed, Incomplete, Outcome
 from vallum.stage.calls import Answer
 from vallum.target import discover
-from vallum_checks import _logins, authentication, dast
+from vallum_checks import _logins, authentication
 from vallum_checks.authentication_engine import guessable, logins, tokens
 from vallum_checks.authentication_engine.rules import RULES
 
@@ -159,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
         if users.get(name) == password:
             return self.answer(200, {"access_token": issue(name)})
         failures[name] = wrong + 1
-        self.answer(401, {"error": f"no such user {name}" if "tells" in modes and name not in users else "no", "id": os.urandom(12).hex()})
+        self.answer(200 if "polite" in modes else 401, {"error": f"no such user {name}" if "tells" in modes and name not in users else "no", "id": os.urandom(12).hex()})
 
     def answer(self, status, what):
         body = json.dumps(what).encode()
@@ -230,13 +232,8 @@ def attack(tmp_path: Path) -> Attack:
         (tmp_path / "target" / "api" / "openapi.yaml").write_text(definition)
         text = TOML.replace("MODES", modes).replace("KEY_HERE", key).replace("PYTHON", json.dumps(sys.executable))
         (tmp_path / "target" / "vallum.toml").write_text(text + extra)
-        config = configuration.load(tmp_path / "target")
-        target = discover(tmp_path / "target", config)
-        folders = [tmp_path / name for name in ("outcome", "raw", "scratch")]
-        for folder in folders:
-            folder.mkdir()
-        ctx = Context(target, config, "_", *folders, deadline)
-        return dast.run_staged(target, config, "run-1", {"authentication": ctx})["authentication"], ctx
+        staged = context(tmp_path / "target", deadline)
+        return alone("authentication", staged), staged[2]
 
     return run
 
@@ -288,6 +285,12 @@ def test_what_is_not_verified_is_found_and_no_token_is_kept(attack: Attack) -> N
     assert isinstance(outcome, Completed)
     assert {each.rule for each in outcome.run.findings} <= {rule.id for rule in outcome.run.rules}
     assert "eyJ" not in repr(outcome) + repr(ctx.log)
+
+
+def test_a_login_that_says_no_with_200(attack: Attack) -> None:
+    """Whether somebody is let in is told by the probe, so that this is no open door, and can be guessed at."""
+    outcome, _ = attack("polite limitless opaque")
+    assert found(outcome).keys() == {("no-login-limit", "POST /login")}
 
 
 def test_a_guessable_key_and_claims_that_nobody_checks(attack: Attack) -> None:
@@ -371,7 +374,7 @@ def test_names_and_passwords_with_each_request(
     assert {key for key in every if key[0] == "invalid-token"} == {
         ("invalid-token", name) for name in ("GET /me", "GET /open", "DELETE /things/{id}")
     }
-    assert outcome.run.coverage[1].missed[0].why == "it answers 200 to an unknown user with a wrong password"
+    assert every["any-password", "GET /me"].message == "api GET /me lets an unknown user in with a wrong password"
 
 
 def test_what_cannot_be_proved_is_missed(attack: Attack) -> None:
@@ -462,6 +465,12 @@ def test_answers_differ_only_when_they_do_so_each_time() -> None:
     assert logins.difference(_tried(unstable, same)) == ""
     cookie = [Answer(401, {"x-user": "known"}, b"no, NAME 1")] * 2
     assert logins.difference(_tried(cookie, same)) == "the headers of the answer"
+    local = [
+        Answer(302, {"location": f"/login?name={name}%40shop.example"}, f"no, {name}".encode())
+        for name in ("v12345678", "bob")
+    ]
+    tried = logins.Tried(local[:1] * 2, local[1:] * 2, ("v12345678@shop.example", "bob@shop.example"))
+    assert logins.difference(tried) == ""
     token = [Answer(200, {}, f"csrf {hashlib.sha256(bytes([n])).hexdigest()}".encode()) for n in range(4)]
     assert logins.difference(_tried(token[:2], token[2:])) == ""
 

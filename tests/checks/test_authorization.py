@@ -11,17 +11,18 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from tests.checks.attacked import Staged, context
+from tests.checks.attacked import attack as alone
 from tests.conftest import ROOT
 
-from vallum import config as configuration
-from vallum.check import Context, Planned, Skipped
+from vallum.check import Planned, Skipped
 from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
 from vallum.outcome import Completed, Incomplete, Outcome, Run
 from vallum.severity import Severity
 from vallum.stage import deploy
-from vallum.target import Target, discover
-from vallum_checks import authorization, dast
+from vallum.target import discover
+from vallum_checks import authorization
 
 DATA = Path(__file__).parent / "data" / "authorization"
 SERVICE = """
@@ -47,7 +48,6 @@ probe = "/me"
 ALICE = '[environment.users.alice]\nusername = "alice"\npassword = "{secret.alice}"\n'
 BOB = '[environment.users.bob]\nusername = "bob"\npassword = "{secret.bob}"\n'
 ADMIN = '[environment.users.root]\nusername = "root"\npassword = "{secret.root}"\nrole = "admin"\n'
-Staged = tuple[Target, Config, Context]
 
 
 @pytest.fixture
@@ -65,20 +65,14 @@ def api(tmp_path: Path) -> Callable[..., Staged]:
         shutil.copy(DATA / "service.py", root / "notes" / "service.py")
         (root / "notes" / "openapi.yaml").write_text(change((DATA / "openapi.yaml").read_text()))
         (root / "vallum.toml").write_text(SERVICE.replace("HOLES_HERE", holes) + users + extra)
-        config = configuration.load(root)
-        target = discover(root, config)
-        folders = [tmp_path / name for name in ("outcome", "raw", "scratch")]
-        for folder in folders:
-            folder.mkdir()
-        return target, config, Context(target, config, "_", *folders, deadline)
+        return context(root, deadline)
 
     return make
 
 
 def attack(staged: Staged) -> Outcome:
-    target, config, ctx = staged
-    assert authorization.CHECK.applies(target, config) == Planned()
-    return dast.run_staged(target, config, "run-1", {"authorization": ctx})["authorization"]
+    assert authorization.CHECK.applies(*staged[:2]) == Planned()
+    return alone("authorization", staged)
 
 
 def found(run: Run) -> set[tuple[str, str, str]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from vallum.outcome import Completed, Incomplete
-from vallum_checks import dast
 
-from .test_schemathesis import ServiceTarget, api
+from .attacked import Staged, attack
+from .test_schemathesis import api
 
 __all__ = ["api"]
 pytestmark = pytest.mark.slow
@@ -25,13 +25,13 @@ CLOSES = """asked += 1
 
 
 @pytest.mark.parametrize("how", [ROTATES, CLOSES])
-def test_a_token_that_expires_in_the_middle(api: Callable[..., ServiceTarget], how: str) -> None:
+def test_a_token_that_expires_in_the_middle(api: Callable[..., Staged], how: str) -> None:
     target, config, ctx = api()
     service = target.root / "api" / "service.py"
     text = service.read_text()
     assert "asked += 1" in text
     service.write_text(text.replace("asked += 1", how))
-    outcome = dast.run_staged(target, config, "run-1", {"schemathesis": ctx})["schemathesis"]
+    outcome = attack("schemathesis", (target, config, ctx))
     assert isinstance(outcome, Completed | Incomplete)
     assert outcome.run is not None
     if how == ROTATES:

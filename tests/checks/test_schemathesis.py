@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from tests.checks.attacked import Staged, attack, context
 
 from vallum import config as configuration
 from vallum.api.formats import read
 from vallum.api.model import Definition, Operation
-from vallum.check import Context, Planned, Skipped
-from vallum.config import Config
+from vallum.check import Planned, Skipped
 from vallum.errors import Inconclusive, UserError
 from vallum.outcome import Completed, Incomplete
 from vallum.severity import Severity
 from vallum.stage.calls import Surface
-from vallum.target import Target, discover
-from vallum_checks import dast, schemathesis, schemathesis_report
+from vallum.target import discover
+from vallum_checks import dast, schemathesis
+from vallum_checks.schemathesis_engine.report import read as read_report
+from vallum_checks.schemathesis_engine.rules import rules
 
 DATA = Path(__file__).parent / "data" / "schemathesis"
-ServiceTarget = tuple[Target, Config, Context]
 
 API = """
 import json, os, sys, traceback
@@ -139,28 +140,23 @@ probe = "/me"
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Callable[..., ServiceTarget]:
-    def make(mode: str = "", *, definition: str = OPENAPI, deadline: float = 300, extra: str = "") -> ServiceTarget:
+def api(tmp_path: Path) -> Callable[..., Staged]:
+    def make(mode: str = "", *, definition: str = OPENAPI, deadline: float = 300, extra: str = "") -> Staged:
         root = tmp_path / "target"
         (root / "api").mkdir(parents=True)
         (root / "api" / "service.py").write_text(API)
         (root / "api" / "openapi.yaml").write_text(definition)
         (root / "vallum.toml").write_text(TOML.replace("MODE_HERE", mode) + extra)
-        config = configuration.load(root)
-        target = discover(root, config)
-        folders = [tmp_path / name for name in ("outcome", "raw", "scratch")]
-        for folder in folders:
-            folder.mkdir()
-        return target, config, Context(target, config, "_", *folders, deadline)
+        return context(root, deadline)
 
     return make
 
 
 @pytest.mark.slow
-def test_defects_are_found_and_nothing_secret_is_kept(api: Callable[..., ServiceTarget], tmp_path: Path) -> None:
+def test_defects_are_found_and_nothing_secret_is_kept(api: Callable[..., Staged], tmp_path: Path) -> None:
     target, config, ctx = api()
     assert schemathesis.CHECK.applies(target, config) == Planned()
-    outcome = dast.run_staged(target, config, "run-1", {"schemathesis": ctx})["schemathesis"]
+    outcome = attack("schemathesis", (target, config, ctx))
     assert isinstance(outcome, Completed), outcome
     run = outcome.run
     assert (run.coverage[0].unit, run.coverage[0].expected, run.coverage[0].seen) == ("operations", 3, 3)
@@ -195,23 +191,23 @@ def test_defects_are_found_and_nothing_secret_is_kept(api: Callable[..., Service
         ("expires", r"after the attack: not logged in: api GET /me answers 401 with the token"),
     ],
 )
-def test_a_target_that_does_not_last(api: Callable[..., ServiceTarget], mode: str, reason: str) -> None:
+def test_a_target_that_does_not_last(api: Callable[..., Staged], mode: str, reason: str) -> None:
     target, config, ctx = api(mode)
-    outcome = dast.run_staged(target, config, "run-1", {"schemathesis": ctx})["schemathesis"]
+    outcome = attack("schemathesis", (target, config, ctx))
     assert isinstance(outcome, Incomplete)
     assert reason in outcome.reason
 
 
 @pytest.mark.slow
-def test_a_deadline_keeps_what_was_found(api: Callable[..., ServiceTarget]) -> None:
+def test_a_deadline_keeps_what_was_found(api: Callable[..., Staged]) -> None:
     target, config, ctx = api("hangs", deadline=20)
-    outcome = dast.run_staged(target, config, "run-1", {"schemathesis": ctx})["schemathesis"]
+    outcome = attack("schemathesis", (target, config, ctx))
     assert isinstance(outcome, Incomplete)
     assert "schemathesis passed its deadline of 20 s at api" in outcome.reason
     assert outcome.run is not None
 
 
-def test_a_deployment_that_fails_is_every_checks_outcome(api: Callable[..., ServiceTarget]) -> None:
+def test_a_deployment_that_fails_is_every_checks_outcome(api: Callable[..., Staged]) -> None:
     target, config, ctx = api()
     (target.root / "api" / "service.py").write_text("raise SystemExit('no database')")
     outcomes = dast.run_staged(target, config, "run-1", {"zap": ctx, "schemathesis": ctx, "unheard-of": ctx})
@@ -233,13 +229,13 @@ def test_a_deployment_that_fails_is_every_checks_outcome(api: Callable[..., Serv
         (OPENAPI.replace("#/components/schemas/Name", "https://example.com/x.yaml"), "refers to another host"),
     ],
 )
-def test_a_definition_that_cannot_be_used(api: Callable[..., ServiceTarget], definition: str, reason: str) -> None:
+def test_a_definition_that_cannot_be_used(api: Callable[..., Staged], definition: str, reason: str) -> None:
     target, _, _ = api(definition=definition)
     with pytest.raises(Inconclusive, match=reason):
         read(target, "api/openapi.yaml")
 
 
-def test_lines_of_operations_in_every_style(api: Callable[..., ServiceTarget]) -> None:
+def test_lines_of_operations_in_every_style(api: Callable[..., Staged]) -> None:
     text = json.dumps(
         {"openapi": "3.1.0", "paths": {"/a": {"get": {}, "parameters": []}, "/b": {"POST": {}}}}, indent=1
     )
@@ -258,7 +254,7 @@ def test_what_is_not_configured_is_not_planned(tmp_path: Path) -> None:
     assert "no [environment] is configured" in said.reason
 
 
-def test_no_definition_and_wrong_options(api: Callable[..., ServiceTarget]) -> None:
+def test_no_definition_and_wrong_options(api: Callable[..., Staged]) -> None:
     target, config, _ = api(extra="[checks.schemathesis.options]\nexamples = true\n")
     with pytest.raises(UserError, match=r"options\.examples cannot be True"):
         schemathesis.CHECK.applies(target, config)
@@ -291,7 +287,7 @@ def vampi() -> Surface:
 
 
 def test_a_recorded_run(vampi: Surface) -> None:
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
+    tested = read_report(vampi, DATA / "vampi.json", DATA / "vampi.ndjson")
     assert tested.broken == ""
     assert tested.reached >= set(OPERATIONS)
     assert (tested.seen, tested.refused) == (14, 5)
@@ -305,7 +301,7 @@ def test_a_recorded_run(vampi: Surface) -> None:
 def test_a_recorded_run_on_a_target_that_was_down(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "none.ndjson"
     events.touch()
-    tested = schemathesis_report.read(vampi, DATA / "target-down.json", events)
+    tested = read_report(vampi, DATA / "target-down.json", events)
     assert tested.broken == "0 of 14 operations were tested, 14 failed: Network Error (14 times)"
     assert tested.reached == set()
 
@@ -325,26 +321,26 @@ def test_a_recorded_run_on_a_target_that_was_down(vampi: Surface, tmp_path: Path
 def test_a_report_that_does_not_prove_a_whole_run(vampi: Surface, tmp_path: Path, change: dict, reason: str) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps(json.loads((DATA / "vampi.json").read_text()) | change))
-    assert reason in schemathesis_report.read(vampi, report, DATA / "vampi.ndjson").broken
+    assert reason in read_report(vampi, report, DATA / "vampi.ndjson").broken
 
 
 def test_events_that_were_cut_off(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     shutil.copy(DATA / "vampi.ndjson", events)
     events.write_bytes(events.read_bytes()[:-40])
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
+    tested = read_report(vampi, DATA / "vampi.json", events)
     assert tested.broken == "its events cannot be read: the last event is cut off"
     assert tested.findings == []
 
 
 def test_missing_files(vampi: Surface, tmp_path: Path) -> None:
-    tested = schemathesis_report.read(vampi, tmp_path / "none", tmp_path / "none")
+    tested = read_report(vampi, tmp_path / "none", tmp_path / "none")
     assert tested.broken == "schemathesis wrote no report"
 
 
 def test_an_unknown_kind_of_failure_is_of_unknown_severity(vampi: Surface, tmp_path: Path) -> None:
     events = tmp_path / "events.ndjson"
     events.write_text((DATA / "vampi.ndjson").read_text().replace("UndefinedContentType", "NewInTheNextVersion"))
-    tested = schemathesis_report.read(vampi, DATA / "vampi.json", events)
+    tested = read_report(vampi, DATA / "vampi.json", events)
     assert sum(finding.severity is Severity.UNKNOWN for finding in tested.findings) == 6
-    assert {f.rule for f in tested.findings} <= {rule.id for rule in schemathesis_report.rules(tested.findings)}
+    assert {f.rule for f in tested.findings} <= {rule.id for rule in rules(tested.findings)}

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.checks.attacked import attack as alone
+from tests.checks.attacked import context
 
 from vallum import config as configuration
-from vallum.check import Context, Planned
+from vallum.check import Planned
 from vallum.errors import UserError
 from vallum.finding import Finding
 from vallum.outcome import Completed, Outcome
 from vallum.target import discover
-from vallum_checks import dast, throttling
+from vallum_checks import throttling
 from vallum_checks.throttling_engine import pages, stated
 
 API = r"""
@@ -127,13 +129,7 @@ def attack(tmp_path: Path) -> Callable[..., Outcome]:
         (tmp_path / "target" / "api" / "openapi.yaml").write_text(OPENAPI.replace("MAXIMUM", maximum))
         text = TOML.replace("MODES", modes).replace("PYTHON", json.dumps(sys.executable))
         (tmp_path / "target" / "vallum.toml").write_text(text + extra)
-        config = configuration.load(tmp_path / "target")
-        target = discover(tmp_path / "target", config)
-        folders = [tmp_path / name for name in ("outcome", "raw", "scratch")]
-        for folder in folders:
-            folder.mkdir()
-        ctx = Context(target, config, "_", *folders, 120)
-        return dast.run_staged(target, config, "run-1", {"throttling": ctx})["throttling"]
+        return alone("throttling", context(tmp_path / "target", 120))
 
     return run
 

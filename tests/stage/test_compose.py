@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
-import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,112 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from vallum import config as configuration
 from vallum import stage
-from vallum.config import Config
 from vallum.errors import Inconclusive, UserError
-from vallum.stage import composefile, leftovers, log, relay, settings, sockets
+from vallum.stage import leftovers, log, sockets
 from vallum.stage.stage import down, up
-from vallum.target import Target, discover
 
-from .conftest import SERVICE, wait_for
+from .conftest import wait_for
+from .project import BASE, Project, enter, get, orchestrate, podman, why_not
 from .test_https import SERVICE as HTTPS
 from .test_https import self_signed
-from .test_process import ORCHESTRATOR
-
-BASE = "localhost/vallum-test-base:1"
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def podman(*words: str) -> str:
-    return subprocess.run(["podman", *words], capture_output=True, text=True, check=True, timeout=300).stdout
-
-
-@functools.cache
-def why_not() -> str:
-    """Why nothing can be run here; empty where podman works and has an image with Python."""
-    if os.getuid() != 0 or shutil.which("podman") is None:
-        return "podman as root is not at hand"
-    try:
-        podman("info")
-        if subprocess.run(["podman", "image", "exists", BASE], check=False, timeout=60).returncode == 0:
-            return ""
-        if shutil.which("mmdebstrap") is None:
-            return f"there is no image {BASE} and no mmdebstrap to make it"
-        made = subprocess.Popen(
-            ["mmdebstrap", "--quiet", "--variant=apt", "--include=python3", "bookworm", "-"], stdout=subprocess.PIPE
-        )
-        subprocess.run(["podman", "import", "-", BASE], stdin=made.stdout, check=True, timeout=300)
-        return "" if made.wait(timeout=60) == 0 else "mmdebstrap failed"
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"podman does not work here: {error}"
-
-
-class Project:
-    """A folder with a compose file of small services."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.label = hashlib.sha256(os.fsencode(root.resolve() / ".vallum/stage/compose")).hexdigest()[:12]
-        self.services: dict[str, dict[str, object]] = {}
-        self.file: dict[str, object] = {"services": self.services}
-        self.lines = ['[environment]\nkind = "compose"']
-
-    def service(
-        self, name: str = "a", mode: str = "", *, seconds: float = 20, staged: bool = True, **keys: object
-    ) -> None:
-        folder = self.root / name
-        folder.mkdir()
-        (folder / "service.py").write_text(SERVICE.replace('"127.0.0.1", port', '"0.0.0.0", port'))
-        (folder / "Dockerfile").write_text(
-            f'FROM {BASE}\nCOPY service.py /\nUSER 10001:10001\nCMD ["python3", "/service.py", "8000"]\n'
-        )
-        environment = {"MODE": mode, "NAME": name}
-        self.services[name] = {"build": name, "environment": environment, "ports": ["0.0.0.0:8001:8000"], **keys}
-        if staged:
-            self.lines.append(
-                f'[environment.services.{name}]\ndirectory = "{name}"\n'
-                f'ready = {{ path = "/ready", seconds = {seconds} }}\n'
-            )
-
-    def login(self) -> None:
-        self.file["secrets"] = {"alice": {"environment": "ALICE"}}
-        self.services["a"]["secrets"] = ["alice"]
-        self.lines.insert(
-            1,
-            '[environment.secrets]\nalice = "generate"\n[environment.compose]\n'
-            'variables = { ALICE = "{secret.alice}" }\n',
-        )
-        self.lines.append('env = { PASSWORD = "{secret.alice}", AT = "{url.a}" }')
-        self.lines.append(
-            '[environment.login]\nservice = "a"\npath = "/login"\ntoken = "data.access"\nprobe = "/me"\n'
-            'json = { user = "alice", password = "{secret.alice}" }'
-        )
-
-    def load(self) -> tuple[Target, Config]:
-        (self.root / "compose.yaml").write_text(json.dumps(self.file))  # JSON is YAML
-        (self.root / "vallum.toml").write_text("\n".join(self.lines))
-        config = configuration.load(self.root)
-        return discover(self.root, config), config
-
-    def containers(self, *more: str) -> list[str]:
-        """What is there, asked without any code of vallum."""
-        return podman("ps", *more, "--filter", f"label=vallum.stage={self.label}", "--format", "{{.Names}}").split()
-
-    def left(self) -> list[str]:
-        """Everything that a deployment makes, but for the images."""
-        label = f"label=vallum.stage={self.label}"
-        networks = podman("network", "ls", "-q", "--filter", label).split()
-        volumes = podman("volume", "ls", "-q", "--filter", label).split()
-        private = list(map(str, Path("/dev/shm").glob(f"vallum-*-{self.label}")))
-        return [*self.containers("--all"), *networks, *volumes, *private]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    root = tmp_path / "project"
-    root.mkdir()
-    return Project(root)
+    return Project(tmp_path / "project")
 
 
 @pytest.fixture
@@ -140,30 +42,6 @@ def running(project: Project) -> Iterator[Project]:
             podman(what, "rm", *names)
     if images := set(podman("image", "ls", "-q", "--no-trunc", "--filter", label).split()):
         podman("image", "rm", "--force", *images)
-
-
-def enter(project: Project) -> None:
-    target, config = project.load()
-    with stage.deploy(target, config, "r"):
-        pytest.fail("it came up")
-
-
-def get(url: str) -> int:
-    with urllib.request.urlopen(url, timeout=20) as answer:  # loopback
-        return int(answer.status)
-
-
-def orchestrate(project: Project) -> subprocess.Popen[bytes]:
-    project.load()
-    process = subprocess.Popen(
-        [sys.executable, "-c", ORCHESTRATOR, str(project.root), *filter(None, sys.path)],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as out:
-        assert out.readline() == b"up\n"
-    return process
 
 
 def test_up_logged_in_on_loopback_only_and_down(running: Project) -> None:
@@ -361,156 +239,12 @@ def test_stage_leaves_it_up_and_unstage_takes_it_down(running: Project) -> None:
     assert running.left() == []
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("privileged", True, r"services\.a\.privileged cannot be staged: it would hand this machine"),
-        ("network_mode", "host", r"services\.a\.network_mode cannot be staged: it would hand"),
-        ("pid", "host", r"services\.a\.pid cannot be staged"),
-        ("cap_add", ["SYS_ADMIN"], r"services\.a\.cap_add cannot be staged: SYS_ADMIN"),
-        ("security_opt", ["seccomp:unconfined"], r"services\.a\.security_opt cannot be staged"),
-        ("volumes", ["/var/run/docker.sock:/s:ro"], r"there is no '/var/run/docker\.sock' in the checkout"),
-        ("volumes", ["/:/host:ro"], r"there is no '/' in the checkout"),
-        ("volumes", ["./a:/a"], r"volumes\[0\] cannot be staged: a service under attack may not write"),
-        ("volumes", ["data:/a"], r"services\.a\.volumes: there is no `data`"),
-        ("depends_on", ["b"], r"services\.a\.depends_on: there is no `b`"),
-        ("networks", ["b"], r"services\.a\.networks: there is no `b`"),
-        ("secrets", ["b"], r"services\.a\.secrets: there is no `b`"),
-        ("sysctls", {"a": 1}, r"services\.a\.sysctls cannot be staged: vallum does not carry it out"),
-        ("extends", {"service": "b"}, r"services\.a\.extends cannot be staged"),
-        ("environment", {"KEY": "${KEY}"}, r"services\.a\.environment\.KEY needs the variable KEY"),
-        ("environment", ["KEY"], r"services\.a\.environment\.KEY needs the variable KEY"),
-        ("build", "../..", r"services\.a\.build\.context: there is no '\.\./\.\.' in the checkout"),
-        ("build", "none", r"services\.a\.build\.context: there is no 'none'"),
-        ("ports", [], r"environment\.services\.a: compose\.yaml does not say what port"),
-        ("deploy", {"replicas": 2}, r"deploy\.replicas cannot be staged"),
-        ("healthcheck", {"test": "x", "interval": "soon"}, r"'soon' is no duration"),
-    ],
-)
-def test_what_cannot_be_staged_is_refused_by_name(project: Project, key: str, value: object, message: str) -> None:
-    project.service("a", **{key: value})
-    with pytest.raises(UserError, match=message) as caught:
-        enter(project)
-    assert caught.value.hint
-
-
 def test_a_secret_on_a_command_line_is_refused(running: Project) -> None:
     running.service("a", command=["python3", "/service.py", "8000", "${ALICE}"])
     running.login()
     with pytest.raises(UserError, match=r"services\.a holds a secret: every user of this machine could read"):
         enter(running)
     assert running.left() == []
-
-
-def test_interpolation(project: Project) -> None:
-    given = {
-        "A": "$$x",
-        "B": "${NO:-b}",
-        "C": "${NO-c}",
-        "D": "${WORD}!",
-        "E": "$WORD",
-        "F": "${WORD:+f}",
-        "G": "${EMPTY:-g}",
-    }
-    project.service("a", environment=given)
-    project.lines.insert(1, '[environment.compose]\nvariables = { WORD = "word", EMPTY = "" }')
-    _, config = project.load()
-    assert config.environment is not None
-    read = composefile.read(config.environment, project.root, {})
-    assert dict(read.containers["a"].env) == {
-        "A": "$x",
-        "B": "b",
-        "C": "c",
-        "D": "word!",
-        "E": "word",
-        "F": "f",
-        "G": "g",
-    }
-
-
-def test_no_engine(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    project.service("a")
-    with pytest.raises(Inconclusive, match="no container engine answers: podman or docker is needed"):
-        enter(project)
-
-
-def test_the_repaired_shop_can_be_staged_and_the_weak_one_is_refused(tmp_path: Path) -> None:
-    for name in ("shop", "shop-repaired"):
-        shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns(".vallum", "node_modules"))
-        root = tmp_path / name
-        text = (root / "vallum.toml").read_text().split("[environment]")[0] + SHOP
-        (root / "vallum.toml").write_text(text)
-        environment = configuration.load(root).environment
-        assert environment is not None
-        if name == "shop":
-            with pytest.raises(UserError, match=r"services\.gateway\.privileged cannot be staged"):
-                settings.check(environment, root)
-            continue
-        settings.check(environment, root)
-        read = composefile.read(environment, root, {f"secret.{each}": each for each in environment.secrets})
-        assert read.levels == [("orders", "accounts", "catalog"), ("gateway",)]
-        assert read.networks == {"default": False, "front": False, "back": True}
-        orders = read.containers["orders"]
-        assert orders.tmpfs[0].owner == "10001:10001"
-        assert "--read-only" in orders.options
-        assert read.secrets["seed-bob"].value == "bob"
-
-
-SHOP = """
-[environment]
-kind = "compose"
-[environment.secrets]
-jwt = "generate"
-alice = "generate"
-bob = "generate"
-admin = "generate"
-[environment.compose.variables]
-JWT_KEY = "{secret.jwt}"
-SEED_ALICE_PASSWORD = "{secret.alice}"
-SEED_BOB_PASSWORD = "{secret.bob}"
-SEED_ADMIN_PASSWORD = "{secret.admin}"
-[environment.services.gateway]
-directory = "services/gateway"
-[environment.services.orders]
-directory = "services/orders"
-port = 8002
-"""
-
-
-def test_the_relay_hands_on_both_ways_and_closes(tmp_path: Path) -> None:
-    """Against a real server on loopback, with a body larger than any buffer."""
-    del tmp_path
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-    from threading import Thread
-
-    class Echo(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        forward = relay.Relay(("127.0.0.1", server.server_port))
-        try:
-            sent = os.urandom(3_000_000)
-            for _ in range(5):
-                with urllib.request.urlopen(f"http://127.0.0.1:{forward.port}/", data=sent, timeout=30) as answer:
-                    assert answer.read() == sent
-        finally:
-            forward.close()
-            forward.close()
-            server.shutdown()
-            thread.join()
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"http://127.0.0.1:{forward.port}/", timeout=5)
 
 
 def test_no_process_stays_behind(running: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -363,10 +364,21 @@ def test_the_supervisors_death_is_the_services_death(shop: Shop) -> None:
     shop.service("a", "deaf")
     target, config = shop.load()
     up(target, config, "by-hand")
-    state = json.loads((shop.root / ".vallum/stage/process/state.json").read_text())
+    folder = shop.root / ".vallum/stage/process"
+    state = json.loads((folder / "state.json").read_text())
     os.kill(state["owner"]["pid"], signal.SIGKILL)
     wait_for(lambda: not shop.processes())
+    wait_for(lambda: unlocked(folder / "lock"))  # a service dies with one thread of its owner; the others may end later
     assert down(shop.root) == "taken down: a"
+
+
+def unlocked(path: Path) -> bool:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def test_stage_says_why_it_did_not_come_up(shop: Shop) -> None:

@@ -14,10 +14,11 @@ import httpx
 import pytest
 
 from vallum.errors import Inconclusive
-from vallum.stage import exchange, wire
+from vallum.stage import wire
 from vallum.stage.proxy import Proxy
 from vallum.stage.renewal import Keeper
 from vallum.stage.scope import Scope
+from vallum.stage.upstream import REUSED
 
 Answer = Callable[[socket.socket, bytes], bool]
 """Answers one request (its head) on a connection; returns whether to wait for another."""
@@ -456,4 +457,4 @@ def test_the_table_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_constants_fit() -> None:
-    assert exchange.REUSED < 5  # node's keepAliveTimeout, the shortest in use
+    assert REUSED < 5  # node's keepAliveTimeout, the shortest in use

@@ -43,23 +43,34 @@ class Entrances:
 
     def run(self) -> None:
         """First a few at the logins that are only declared, then the rest at the configured one."""
+        from vallum_checks._attempts import Elsewhere
+
         door = door_of(self._deployment, self._ctx.config, self._caller)
-        if door is None:
-            self.notes.append(
-                "the configured login takes no name and password in JSON or by HTTP Basic: it was not tried"
-            )
+        if isinstance(door, str):
+            self.notes.append(f"not tested: wrong passwords at the configured login: {door}")
             return
         self._declared(door)
-        self.expected.append(door.label)
-        tried = logins.attempt(door.send, door.name, self._left // 2)
+        try:
+            tried = logins.attempt(door.send, door.name, self._left // 2)
+        except Elsewhere as error:
+            self.notes.append(f"not tested: wrong passwords at the configured login: {error.reason}")
+        else:
+            self.expected.append(door.label)
+            self._judge(door, tried)
+        wait(self._deployment, self._caller)
+
+    def _judge(self, door: Door, tried: logins.Tried) -> None:
         if why := _unusable(tried):
             self.missed[door.label] = why
-        elif tried.made_up[0].ok:
-            self.missed[door.label] = f"it answers {tried.made_up[0].status} to an unknown user with a wrong password"
-        else:
-            self._limit(door, tried)
-            self._tells(tried, None)
-        wait(self._deployment, self._caller)
+            return
+        for answers, who in ((tried.made_up, "an unknown user"), (tried.seeded, "a user")):
+            if door.enters(answers[0]):
+                self._add(
+                    "any-password", f"{door.label} lets {who} in with a wrong password", answers[0], None, "password"
+                )
+                return
+        self._limit(door, tried)
+        self._tells(tried, None)
 
     def _declared(self, door: Door) -> None:
         """What the definitions declare beside the configured login: logins, and what helps who has lost the password."""
@@ -114,13 +125,14 @@ class Entrances:
             if bool(known) != bool(stranger):
                 self.notes.append(f"{label} stops guesses only for names that {'exist' if known else 'do not exist'}")
             return
-        right = door.send(door.name, door.password)
-        if not right.ok:
+        try:
+            door.owner()
+        except Inconclusive as error:
             self.notes.append(
-                f"{label} locks users without saying so: the right password gets {right.status} afterwards"
+                f"{label} locks users without saying so: with the right password afterwards: {error.reason}"
             )
             return
-        total = len(tried.made_up) + len(tried.seeded)
+        total = sum(not answer.why for answer in [*tried.made_up, *tried.seeded])
         message = f"{label} takes {len(tried.seeded)} wrong passwords for one user and {total} in all, and nothing slows it down"
         self._add("no-login-limit", message, tried.seeded[-1], None, "password")
 
@@ -153,4 +165,6 @@ def _unusable(tried: logins.Tried) -> str:
             return f"no answer ({answer.why})"
         if answer.status >= 500 and answer.status != 503:
             return f"it answers {answer.status} to a wrong password"
+    if all(answer.why for answer in tried.seeded) and not logins.limited_at(tried.seeded, tried.names[1]):
+        return f"a wrong password was never sent: {tried.seeded[0].why}"
     return ""

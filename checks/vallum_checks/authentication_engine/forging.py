@@ -11,7 +11,8 @@ from vallum.errors import Inconclusive
 from vallum.finding import Finding
 from vallum_checks._api import finding
 from vallum_checks._logins import at_login
-from vallum_checks.authentication_engine import guessable, public_keys, tokens
+from vallum_checks.authentication_engine import issued, public_keys, tokens
+from vallum_checks.authentication_engine.issued import token_of
 from vallum_checks.authentication_engine.rules import RULES
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 THOROUGH = 2
 """Operations of each service that also get the rare forms of a forged token: what reads tokens is shared by all of a service."""
 _ENDS_LOGIN = re.compile(r"log-?_?out|sign-?_?out|log-?_?off|revoke|shutdown", re.IGNORECASE)
-_FIND_JWT = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class Forging:
@@ -232,11 +232,11 @@ class Forging:
             self._add("no-token", surface, operation, f"{operation} answers {answer.shown} without a token", answer)
 
     def _header(self, user: User, token: str) -> dict[str, str]:
-        own = _token(user)
+        own = token_of(user)
         return {name: value.replace(own, token) for name, value in user.session.header().items()}
 
     def _forms(self, user: User, *, rare: bool) -> Iterator[tokens.Form]:
-        own = _token(user)
+        own = token_of(user)
         jwt = tokens.parse(own)
         if jwt is None:
             # A changed name and password is a wrong password: it would lock the user out.
@@ -262,7 +262,7 @@ class Forging:
 
     def _read_token(self) -> None:
         """What can be known of the first user's token without sending it: its end, its key."""
-        jwt = tokens.parse(_token(self._users[0]))
+        jwt = tokens.parse(token_of(self._users[0]))
         if jwt is None and self._basic():
             return
         if jwt is None:
@@ -270,11 +270,14 @@ class Forging:
                 "the token is no JSON Web Token: it was changed, cut short and made up; its end cannot be read"
             )
             return
-        self._lifetime(jwt)
+        if why := issued.too_long(jwt, self._hours):
+            self._at_login("token-lifetime", why)
         # Where our tokens are signed by HMAC, a service may take another issuer's, with a key pair, as well.
         self._public = public_keys.exposed(self._caller, self._deployment.urls.values(), self._deployment.scope)
         if jwt.algorithm in tokens.HASHES:
-            self._guess(jwt)
+            key = issued.find_key(jwt, self._deployment, self._ctx)
+            self._key, self._weak = key.value, key.weak
+            self.notes += key.notes
         if self._public or jwt.algorithm not in tokens.HASHES:
             self.notes.append(
                 f"tokens are signed with {jwt.algorithm}; {len(self._public)} texts of public keys were tried"
@@ -284,45 +287,9 @@ class Forging:
                 "the signing key is not known: expiry, audience and issuer of a well-signed token were not tested"
             )
 
-    def _lifetime(self, jwt: tokens.Jwt) -> None:
-        begin, end = (jwt.claims.get(name) for name in ("iat", "exp"))
-        if not isinstance(end, int | float):
-            self._at_login("token-lifetime", "tokens are issued without an end (`exp`)")
-            return
-        hours = (end - (begin if isinstance(begin, int | float) else time.time())) / 3600
-        if hours > self._hours:
-            self._at_login("token-lifetime", f"tokens live for {hours:.0f} hours, more than {self._hours:.0f}")
-
-    def _guess(self, jwt: tokens.Jwt) -> None:
-        """Look for the key: in lists and names, in the files of the target, and among the run's own secrets."""
-        fits = tokens.finds(jwt)
-        names = guessable.names(self._ctx.config, tuple(self._deployment.urls))
-        count = 0
-        for word in guessable.from_lists(names):
-            count += 1
-            for key in tokens.spellings(word):
-                if fits(key):
-                    self._key, self._weak = key, "is on the list of guessable keys"
-                    return
-        for word, path in guessable.from_files(self._ctx.target):
-            count += 1
-            for key in tokens.spellings(word):
-                if fits(key):
-                    self._key, self._weak = key, f"stands in {path}"
-                    return
-        self.notes.append(f"{count} guessable keys were tried on the token, without sending them")
-        for secret in self._deployment.secrets.values():
-            for key in tokens.spellings(secret):
-                if fits(key):
-                    self._key = key  # ours: it lets us sign what must be refused, and is no finding
-                    self.notes.append(
-                        "the key is one of the run's own secrets: tokens that must be refused were signed with it"
-                    )
-                    return
-
     def _prove_key(self, surface: Surface, request: Request, user: User, without: Answer, known: Answer) -> None:
         """Send a token of our own making, as an administrator's where tokens speak of roles."""
-        jwt = tokens.parse(_token(user))
+        jwt = tokens.parse(token_of(user))
         if jwt is None or self._key is None:
             return
         answer = self._caller.send(surface, request, self._header(user, tokens.promoted(jwt, self._key)))
@@ -340,16 +307,3 @@ class Forging:
 
     def _at_login(self, rule: str, message: str, answer: Answer | None = None) -> None:
         self.findings.append(at_login(RULES[rule], self._ctx.config, self._surfaces, message, answer))
-
-
-def _token(user: User) -> str:
-    """What makes a user's requests logged-in ones, as it stands in the header: a JWT, a token, or the longest cookie."""
-    headers = user.session.header()
-    for value in headers.values():
-        if match := _FIND_JWT.search(value):
-            return match[0]
-    if user.session.token:
-        return user.session.token
-    if cookies := headers.get("Cookie", ""):
-        return max((cookie.partition("=")[2] for cookie in cookies.split("; ")), key=len)
-    return max((value.rpartition(" ")[2] for value in headers.values()), key=len)

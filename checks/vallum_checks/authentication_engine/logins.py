@@ -12,8 +12,9 @@ import secrets
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 from vallum_checks._logins import PASSWORD, USERNAME, stranger
 
@@ -108,8 +109,10 @@ def limited_at(answers: Sequence[Answer], name: str) -> int:
     for number, answer in enumerate(answers, 1):
         if answer.status != answers[0].status and answer.status in LIMITED:
             return number
+        if answer.why and not answers[0].why:
+            return number  # a login of several pages that does not ask for the password any more
     if len(answers) >= 5:
-        bodies = [masked(answer, (name,)) for answer in answers]
+        bodies = [masked(_text(answer), (name,)) for answer in answers]
         if bodies[0] == bodies[1] != bodies[-1] == bodies[-2]:
             return bodies.index(bodies[-1]) + 1
     if len(answers) >= 6:
@@ -145,12 +148,13 @@ def slower(tried: Tried) -> float:
     return gap if abs(gap) >= APART and agree >= 0.9 * len(pairs) and apart >= APART / 2 else 0.0
 
 
-def masked(answer: Answer, names: Sequence[str]) -> str:
-    """The body without the user's name and without what changes from answer to answer: numbers, moments, random texts."""
-    text = answer.body.decode("utf-8", "replace")
-    for name in names:
-        if len(name) > 2:
-            text = re.sub(re.escape(name), "NAME", text, flags=re.IGNORECASE)
+def masked(text: str, names: Sequence[str]) -> str:
+    """A text without the user's name and without what changes from answer to answer: numbers, moments, random texts."""
+    said = [part for name in names for part in (name, name.partition("@")[0]) if len(part) > 2]
+    forms = {form for part in said for form in (part, escape(part), quote(part, safe=""), quote_plus(part))}
+    if forms:
+        longest_first = sorted(forms, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), "NAME", text, flags=re.IGNORECASE)
     return _CHANGING.sub("#", text)
 
 
@@ -162,13 +166,17 @@ def _before(answers: Sequence[Answer], name: str) -> Sequence[Answer]:
 
 def _stable(answers: Sequence[Answer], name: str) -> tuple[int, str, str] | None:
     """Status, body and headers where at least two answers agree in all three."""
-    seen = {(answer.status, masked(answer, (name,)), _headers(answer)) for answer in answers}
+    seen = {(answer.status, masked(_text(answer), (name,)), _headers(answer, name)) for answer in answers}
     return seen.pop() if len(seen) == 1 and len(answers) >= 2 else None
 
 
-def _headers(answer: Answer) -> str:
+def _text(answer: Answer) -> str:
+    return answer.body.decode("utf-8", "replace")
+
+
+def _headers(answer: Answer, user: str) -> str:
     kept = {
-        name: _CHANGING.sub("#", value)
+        name: masked(value, (user,))
         for name, value in answer.headers.items()
         if name not in _QUIET
         and "ratelimit" not in name.replace("-", "")

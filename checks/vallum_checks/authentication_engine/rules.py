@@ -94,6 +94,13 @@ RULES = {
             (755,),
         ),
         _rule(
+            "any-password",
+            Severity.CRITICAL,
+            "a wrong password logs in",
+            "Compare the password with the one of the user who is named, in every way in; refuse users who do not exist",
+            (287,),
+        ),
+        _rule(
             "no-login-limit",
             Severity.HIGH,
             "passwords can be guessed without end",

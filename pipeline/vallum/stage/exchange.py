@@ -5,40 +5,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
-from typing import Protocol
 
 from vallum.stage.renewal import Keeper
 from vallum.stage.scope import Origin, OutOfScope, Scope, origin_of
+from vallum.stage.upstream import EXCHANGE, IDLE, Track, Upstream, status_of
 from vallum.stage.wire import Body, Hangup, Head, Stream
 
-CONNECT = 10.0
-"""Seconds for a connection to a service."""
-IDLE = 60.0
-"""Seconds without a byte on either side: above every tool's own time-out, which is what counts."""
-EXCHANGE = 300.0
-"""Seconds for a request and its answer as a whole."""
-REUSED = 2.0
-"""Seconds for which an unused connection to a service is used again: below every server's keep-alive time."""
 REPLAYED = 64 << 10
 """Bytes of a request's body that are kept to send it again after a renewed login."""
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
-_HOP_REQUEST = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization", b"upgrade", b"expect"}
-)
 _HOP_ANSWER = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"proxy-authenticate", b"upgrade"})
 _SAY = {
     400: b"Bad Request",
     403: b"Forbidden",
     501: b"Not Implemented",
 }
-
-
-class Track(Protocol):
-    """Told of every socket, so that all end with the proxy."""
-
-    def __call__(self, sock: socket.socket, *, opened: bool) -> None:
-        """`sock` was opened, or is closed."""
 
 
 class _Refused(Exception):
@@ -51,7 +32,7 @@ class _Refused(Exception):
 
 
 class Connection:
-    """One connection of a tool, and the one to a service that it is using."""
+    """One connection of a tool."""
 
     def __init__(
         self, scope: Scope, keeper: Keeper, answer_as: dict[str, ssl.SSLContext], peer: socket.socket, track: Track
@@ -62,9 +43,7 @@ class Connection:
         self._track = track
         self._client = Stream(peer, IDLE)
         self._inside: Origin | None = None
-        self._service: Stream | None = None
-        self._at: Origin | None = None
-        self._since = 0.0
+        self._upstream = Upstream(scope, track)
 
     def serve(self) -> None:
         """Answer requests until either side has had enough."""
@@ -76,7 +55,7 @@ class Connection:
         except _Refused as refused:
             self._refuse(refused)
         finally:
-            self._drop()
+            self._upstream.drop()
             self._client.close()
 
     def _one(self) -> bool:
@@ -178,15 +157,15 @@ class Connection:
         status, why = 0, ""
         try:
             line = method + b" " + path + b" " + version
-            answer, body = self._ask(origin, line, head, (chunked, length), keep)
-            status = _status(answer)
+            answer, body = self._upstream.ask(client, origin, line, head, (chunked, length), keep)
+            status = status_of(answer)
             again = carried is not None and keeper.ended(carried, status)
             if again and keep and body is not None:
-                self._drop()
+                self._upstream.drop()
                 self._scope.traffic.retry()
                 status = 0
-                answer, _ = self._ask(origin, line, keeper.current(head), body, keep)
-                status = _status(answer)
+                answer, _ = self._upstream.ask(client, origin, line, keeper.current(head), body, keep)
+                status = status_of(answer)
         except Hangup as hangup:
             why = str(hangup)
             raise
@@ -197,64 +176,9 @@ class Connection:
             )
         return self._reply(answer, status, method, closing=closing)
 
-    def _ask(
-        self, origin: Origin, line: bytes, head: Head, body: tuple[bool, int | None] | bytes, keep: int
-    ) -> tuple[Head, bytes | None]:
-        """Send a request, its body from the client or as it was kept; the head of the answer, and the body where it was kept."""
-        fields = head.without(_HOP_REQUEST)
-        kept: bytes | None = body if isinstance(body, bytes) else None
-        while True:
-            reused = self._connect(origin, again=bool(keep))
-            service = self._service
-            assert service is not None  # noqa: S101 - _connect sets it or raises
-            begin = b"\r\n".join([line, *fields, b"", b""])
-            try:
-                if kept is not None:
-                    service.send(begin + kept)
-                elif isinstance(body, tuple):
-                    passed = Body(self._client, service.send, begin, keep)
-                    if body[0]:
-                        passed.chunks()
-                    elif body[1]:
-                        passed.sized(body[1])
-                    else:
-                        passed.nothing()
-                    kept = passed.kept
-                service.wait(self._client)
-                answer = service.head()
-            except Hangup as hangup:
-                answer = None
-                if not reused or kept is None:
-                    answer = self._early(service, hangup)
-            if answer is not None:
-                status = _status(answer)
-                while 100 <= status < 200:
-                    if status == 101:
-                        raise Hangup("it switched protocols")
-                    answer = service.head()
-                    if answer is None:
-                        raise Hangup("it ended before its answer")
-                    status = _status(answer)
-                return answer, kept
-            self._drop()
-            if not reused or kept is None:
-                raise Hangup("it ended the connection without an answer")
-
-    @staticmethod
-    def _early(service: Stream, hangup: Hangup) -> Head:
-        """The answer of a service that did not want the whole request; raises `hangup` where there is none."""
-        if not str(hangup).startswith("cannot send"):
-            raise hangup
-        answer = service.head()
-        if answer is None:
-            raise hangup
-        answer.fields.append((b"connection", b"close", b"Connection: close"))
-        return answer
-
     def _reply(self, answer: Head, status: int, method: bytes, *, closing: bool) -> bool:
         """Pass the answer on. Returns whether the client's connection may be used again."""
-        service = self._service
-        assert service is not None  # noqa: S101 - there is an answer
+        service = self._upstream.stream
         said = answer.get(b"connection").lower()
         last = b"close" in said or (answer.first.startswith(b"HTTP/1.0") and b"keep-alive" not in said)
         empty = method == b"HEAD" or status in (204, 304)
@@ -276,48 +200,10 @@ class Connection:
         else:
             body.nothing()
         if last or endless:
-            self._drop()
+            self._upstream.drop()
         else:
-            self._since = time.monotonic()
+            self._upstream.used()
         return not closing
-
-    def _connect(self, origin: Origin, *, again: bool) -> bool:
-        """Have a connection to `origin`; whether it was used before. Raises Hangup.
-
-        A request that must not be sent twice gets one of its own, not `again` the last: a service may end that at any
-        moment, and whether it took the request cannot be told (RFC 9110, section 9.2.2).
-        """
-        service = self._service
-        if service is not None:
-            if again and self._at == origin and time.monotonic() - self._since < REUSED and not service.stale():
-                service.within(EXCHANGE)
-                return True
-            self._drop()
-        failed = "it has no address"
-        for address in self._scope.addresses(origin):
-            try:
-                sock = socket.create_connection((address, origin[2]), CONNECT)
-            except OSError as error:
-                failed = f"cannot connect: {error.strerror or type(error).__name__}"
-                continue
-            if origin[0] == "https":
-                try:
-                    sock = self._scope.tls(origin).wrap_socket(sock, server_hostname=origin[1])
-                except OSError as error:
-                    sock.close()
-                    raise Hangup(f"TLS failed: {error}"[:300]) from None
-            self._service, self._at = Stream(sock, IDLE), origin
-            self._service.within(EXCHANGE)
-            self._track(sock, opened=True)
-            return False
-        raise Hangup(failed)
-
-    def _drop(self) -> None:
-        """End the connection to the service."""
-        if self._service is not None:
-            self._track(self._service.sock, opened=False)
-            self._service.close()
-            self._service = None
 
     def _refuse(self, refused: _Refused) -> None:
         """An answer of our own, and the end of the connection; what is still being sent is read, or it would not arrive."""
@@ -330,11 +216,3 @@ class Connection:
             for _ in range(64):
                 if not self._client.receive():
                     break
-
-
-def _status(answer: Head) -> int:
-    """The status of an answer. Raises Hangup for what is none."""
-    parts = answer.first.split(b" ", 2)
-    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or len(parts[1]) != 3 or not parts[1].isdigit():
-        raise Hangup("what answers speaks no HTTP/1")
-    return int(parts[1])

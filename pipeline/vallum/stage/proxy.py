@@ -18,10 +18,11 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from vallum.stage.exchange import CONNECT, Connection
+from vallum.stage.exchange import Connection
 from vallum.stage.renewal import Keeper
 from vallum.stage.scope import Scope
 from vallum.stage.sockets import LOOPBACK
+from vallum.stage.upstream import CONNECT
 
 MAX_CONNECTIONS = 512
 

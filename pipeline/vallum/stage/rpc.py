@@ -187,7 +187,7 @@ class Calls:
         ]
         target = f"ipv6:[{address}]:{port}" if family == socket.AF_INET6 else f"ipv4:{address}:{port}"
         if scheme == "https":
-            roots = _roots(self._scope.tls(), address, host, port)
+            roots = _roots(self._scope.tls(origin), address, host, port)
             options.append(("grpc.ssl_target_name_override", host))
             credentials = self._grpc.ssl_channel_credentials(root_certificates=roots)
             channel = self._grpc.secure_channel(target, credentials, options=options)

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vallum.errors import Inconclusive
+from vallum.logins import Login
 from vallum.stage.login.conversation import Conversation, Page
 from vallum.stage.login.kind import Account, Credentials, Kind
 from vallum.stage.scope import Scope
@@ -82,6 +83,28 @@ class Session:
                 after = self._again(before)
                 self._prove(after)
             self._held = after
+
+    def again(self) -> None:
+        """Log in once more, by name and password even where there is a refresh token, and prove it. What is held stays.
+
+        Raises Inconclusive where that fails.
+        """
+        with self._quiet(), Conversation(self._scope, self._account.redactor) as talk:
+            self._prove(self._kind.log_in(self._account, talk))
+
+    def attempt(self, talk: Conversation, login: Login, username: str, password: str) -> Credentials:
+        """Go through the login in `talk` as `login` says, with another name and password, and `000000` where a code is asked for.
+
+        Raises Inconclusive where that ends without credentials; what `accepts` says of credentials is what counts.
+        """
+        values = {**self._account.values, "username": username, "password": password, "totp": "000000"}
+        with self._quiet():
+            return self._kind.log_in(replace(self._account, login=login, values=values, totp=None), talk)
+
+    def accepts(self, got: Credentials) -> bool:
+        """Whether the probe is 2xx with credentials that were got by an `attempt`."""
+        with Conversation(self._scope, self._account.redactor) as talk:
+            return talk.request("GET", self.probe, headers=got.headers).ok
 
     def _again(self, before: Credentials) -> Credentials:
         with Conversation(self._scope, self._account.redactor) as talk:

@@ -18,9 +18,10 @@ from authlib.oidc.core import OpenIDCode, UserInfo
 from flask import Flask, redirect, request, session
 
 PASSWORD, SECRET, TOTP = (os.environ.get(name, "") for name in ("PASSWORD", "SECRET", "TOTP"))
+LIMIT, TELLS = int(os.environ.get("LIMIT", "0")), bool(os.environ.get("TELLS"))
 METHOD, LIFE = os.environ.get("METHOD", "client_secret_basic"), int(os.environ.get("LIFE", "3600"))
 ISSUER = f"http://127.0.0.1:{sys.argv[1]}"
-tokens, codes, used, counts = [], {}, set(), {}
+tokens, codes, used, counts, failures = [], {}, set(), {}, {}
 app = Flask(__name__)
 app.secret_key = secrets.token_bytes(16)
 app.config["OAUTH2_REFRESH_TOKEN_GENERATOR"] = True
@@ -142,7 +143,9 @@ class PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = (METHOD,)
 
     def authenticate_user(self, username, password):
-        return "alice" if (username, password) == ("alice", PASSWORD) else None
+        if TELLS and username != "alice":
+            raise OAuth2Error(error="unknown_user")
+        return "alice" if known(username, password) else None
 
 
 class ClientGrant(grants.ClientCredentialsGrant):
@@ -187,6 +190,21 @@ if os.environ.get("SEED"):
     tokens.append(
         Token(access_token="", refresh_token=os.environ["SEED"], scope="orders", expires_in=3600, at=time.time())
     )
+
+
+def known(username, password):
+    """Whether that is the password; failures are counted for each name."""
+    if (username, password) == ("alice", PASSWORD):
+        return True
+    failures[username] = failures.get(username, 0) + 1
+    return False
+
+
+def limited(username):
+    """What who has failed too often gets, where there is a limit."""
+    if LIMIT and failures.get(username, 0) >= LIMIT:
+        return {"error": "slow_down"}, 429, {"Retry-After": "30"}
+    return None
 
 
 def note(*values):
@@ -246,7 +264,7 @@ def discovery():
 
 @app.post("/token")
 def token():
-    return server.create_token_response()
+    return limited(request.form.get("username", "")) or server.create_token_response()
 
 
 @app.get("/authorize")
@@ -272,6 +290,8 @@ def consent():
 def name():
     if request.method == "POST":
         session["name"] = request.form["username"]
+        if TELLS and session["name"] != "alice":
+            return '<form method="post"><p>There is no such account.</p><input name="username"></form>'
         return redirect("/secret")
     return '<form method="post"><input name="username"><input type="submit" value="Next"></form>'
 
@@ -279,12 +299,15 @@ def name():
 @app.route("/secret", methods=["GET", "POST"])
 def secret():
     if request.method == "POST" and request.form.get("csrf") == session.pop("csrf", ""):
+        if refusal := limited(session.get("name", "")):
+            return refusal
         code = request.form.get("code", "")
+        right = known(session.get("name", ""), request.form["password"])
         if TOTP:
             second = pyotp.parse_uri(TOTP) if ":" in TOTP else pyotp.TOTP(TOTP)
             fresh = code not in used and second.verify(code, valid_window=1)
             used.add(code)
-        if session.get("name") == "alice" and request.form["password"] == PASSWORD and (not TOTP or fresh):
+        if right and (not TOTP or fresh):
             session["user"] = "alice"
             return redirect(session["next"])
     session["csrf"] = secrets.token_urlsafe(20)

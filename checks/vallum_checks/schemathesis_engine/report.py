@@ -1,176 +1,28 @@
-"""What schemathesis reported about one service: its JSON report says whether the run was whole, its events what was found.
-
-Severities are ours. schemathesis rates how surely a contract is broken (a wrong Content-Type is "medium"); we rate what it
-means to an attacker, in KINDS.
-"""
+"""What schemathesis reported about one service: its JSON report says whether the run was whole, its events what was found."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from vallum import artifacts
-from vallum.finding import Exchange, Finding, Location, Operation, Rule
+from vallum.finding import Finding, Location, Operation
 from vallum.outcome import Reach
 from vallum.severity import Severity
 from vallum.stage import ledger
+from vallum_checks.schemathesis_engine.messages import Interaction, exchange, leak
+from vallum_checks.schemathesis_engine.rules import KINDS, rule_id
 
 if TYPE_CHECKING:
     from vallum.api.model import Operation as Declared
     from vallum.stage.calls import Surface
 
-EVIDENCE = 2000
-"""Characters of a request or a response that are kept as evidence."""
 ERROR_SHARE = 0.1
 """The share of requests that may get no answer (a server may hang up on an odd one) before the run counts as not whole."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of failure: `code` is schemathesis's own, `st explain CODE` says more."""
-
-    code: str
-    severity: Severity
-    title: str
-    help: str
-    cwe: tuple[int, ...] = ()
-    owasp: tuple[str, ...] = ()
-
-
-_CONTRACT = "make the service and its definition agree"
-KINDS: dict[str, Kind] = {
-    "IgnoredAuth": Kind(
-        "ST401",
-        Severity.HIGH,
-        "an operation that declares a login answers without one",
-        "check the token on this route, and refuse with 401",
-        (306,),
-        ("API2:2023", "A07:2025"),
-    ),
-    "ObjectLevelAuthorizationViolation": Kind(
-        "ST402",
-        Severity.HIGH,
-        "one user's object is given to another",
-        "compare the object's owner with the caller",
-        (639,),
-        ("API1:2023", "A01:2025"),
-    ),
-    "debugger": Kind(
-        "",
-        Severity.HIGH,
-        "an error page with an interactive debugger",
-        "never start a debug server where others can reach it",
-        (489,),
-        ("API8:2023", "A02:2025"),
-    ),
-    "stack-trace": Kind(
-        "",
-        Severity.MEDIUM,
-        "an error answer shows a stack trace",
-        "answer with a code, and keep the trace in the log",
-        (209,),
-        ("API8:2023", "A10:2025"),
-    ),
-    "ServerError": Kind(
-        "ST101",
-        Severity.MEDIUM,
-        "a request makes the server fail with a 5xx",
-        "validate the input, and answer what is wrong with a 4xx",
-        (248,),
-        ("A10:2025",),
-    ),
-    "ContentTypeServerError": Kind(
-        "ST102",
-        Severity.MEDIUM,
-        "an undeclared Content-Type makes the server fail",
-        "refuse other media types with 415 before the body is parsed",
-        (248,),
-        ("A10:2025",),
-    ),
-    "UseAfterFree": Kind(
-        "ST301", Severity.MEDIUM, "a deleted object is still served", "delete it for every reader", (672,)
-    ),
-    "GraphQLServerError": Kind(
-        "ST113", Severity.MEDIUM, "a GraphQL resolver fails", "answer expected failures in `data`", (248,)
-    ),
-    "AcceptedNegativeData": Kind(
-        "ST201", Severity.LOW, "a request that the definition forbids is accepted", "validate against it", (20,)
-    ),
-    "MissingHeaderNotRejected": Kind(
-        "ST203", Severity.LOW, "a request without a required header is accepted", "refuse it with 400", (20,)
-    ),
-    "JsonSchemaError": Kind(
-        "ST108",
-        Severity.LOW,
-        "an answer that its schema does not allow",
-        "return only what the definition declares",
-        (213,),
-        ("API3:2023",),
-    ),
-    "UnsupportedMethodResponse": Kind(
-        "ST204", Severity.INFO, "an undeclared method is not refused with 405 and Allow", _CONTRACT
-    ),
-    "ResponseTimeExceeded": Kind("ST112", Severity.LOW, "a slow answer", "bound the work of a request", (400,)),
-    **{
-        name: Kind(code, Severity.INFO, title, _CONTRACT)
-        for name, code, title in (
-            ("UndefinedStatusCode", "ST103", "an undocumented status code"),
-            ("MissingContentType", "ST104", "an answer without Content-Type"),
-            ("UndefinedContentType", "ST105", "an undocumented Content-Type"),
-            ("MalformedMediaType", "ST106", "a malformed Content-Type"),
-            ("MissingHeaders", "ST107", "a required response header is missing"),
-            ("MalformedJson", "ST109", "an answer that is not the JSON it says"),
-            ("ContentDeserializationError", "ST110", "an answer that cannot be read as its Content-Type"),
-            ("GraphQLSchemaViolation", "ST114", "null in a field that GraphQL's schema declares non-null"),
-            ("UnexpectedGraphQLResponse", "ST115", "an answer that is not GraphQL's JSON object"),
-            ("GraphQLClientError", "ST206", "GraphQL refuses a query that its schema allows"),
-            ("DiscriminatorMismatch", "ST111", "an unknown discriminator value"),
-            ("RejectedPositiveData", "ST202", "a request that the definition allows is refused"),
-            ("AllowHeaderMismatch", "ST205", "Allow lists other methods than the definition"),
-            ("EnsureResourceAvailability", "ST302", "a created object is not found"),
-        )
-    },
-}
-"""Every kind that schemathesis 4 reports on OpenAPI and GraphQL. One that is not here is of unknown severity, which blocks."""
-
-_DEBUGGER = re.compile(r"EVALEX\s*=\s*true|__debugger__=yes")
-_TRACE = re.compile(
-    r"Traceback \(most recent call last\)"
-    r"|^\s+at [^\n(]{1,200}\([^\n)]{1,300}:\d+:\d+\)"  # Node.js
-    r"|^\s+at [\w.$<>]{1,200}\([\w$]{1,100}\.(?:java|kt|scala):\d+\)"
-    r"|^goroutine \d+ \[running\]:",
-    re.MULTILINE,
-)
-
-
-class _Bytes(msgspec.Struct):
-    base64: str = msgspec.field(name="$base64", default="")
-
-
-class _Request(msgspec.Struct):
-    method: str
-    uri: str
-    headers: dict[str, list[str]] = {}
-    body: _Bytes | None = None
-
-
-class _Response(msgspec.Struct):
-    status_code: int
-    headers: dict[str, list[str]] = {}
-    content: _Bytes | None = None
-
-
-class _Interaction(msgspec.Struct):
-    request: _Request
-    response: _Response | None = None
 
 
 class _Failure(msgspec.Struct):
@@ -193,7 +45,7 @@ class _Check(msgspec.Struct):
 class _Recorder(msgspec.Struct):
     label: str
     checks: dict[str, list[_Check]] = {}
-    interactions: dict[str, _Interaction] = {}
+    interactions: dict[str, Interaction] = {}
 
 
 class _Scenario(msgspec.Struct):
@@ -322,9 +174,9 @@ def _read_events(surface: Surface, events: Path, tested: Tested, login: frozense
                     tested.answers.setdefault(recorder.label, set()).add((status, with_login, True))
                 elif operation is not None and 200 <= status < 300 and (method, operation.template) not in known:
                     tested.undeclared.add((method, operation.template))
-                leak = _leak(interaction.response)
-                if leak and (recorder.label, leak) not in found:
-                    found[recorder.label, leak] = _finding(surface, leak, recorder.label, "", interaction)
+                given_away = leak(interaction.response)
+                if given_away and (recorder.label, given_away) not in found:
+                    found[recorder.label, given_away] = _finding(surface, given_away, recorder.label, "", interaction)
                 for check in recorder.checks.get(case, ()):
                     if check.status != "failure" or check.failure_info is None:
                         continue
@@ -347,16 +199,7 @@ def _is_shadow(key: tuple[str, str], found: dict[tuple[str, str], Finding]) -> b
     return any((key[0], other) in found for other in _SHADOWS.get(key[1], ()))
 
 
-def _leak(response: _Response) -> str:
-    if response.status_code < 400 or response.content is None:
-        return ""
-    text = _decode(response.content)
-    if _DEBUGGER.search(text):
-        return "debugger"
-    return "stack-trace" if _TRACE.search(text) else ""
-
-
-def _finding(surface: Surface, kind: str, label: str, message: str, interaction: _Interaction) -> Finding:
+def _finding(surface: Surface, kind: str, label: str, message: str, interaction: Interaction) -> Finding:
     known = KINDS.get(kind)
     operations = surface.definition.operations
     operation = next((each for each in operations if label_of(each) == label), None)
@@ -365,7 +208,7 @@ def _finding(surface: Surface, kind: str, label: str, message: str, interaction:
     title = known.title if known else f"schemathesis reports {kind}"
     first = " ".join(message.split())[:200]
     return Finding(
-        rule=_rule_id(kind),
+        rule=rule_id(kind),
         severity=known.severity if known else Severity.UNKNOWN,
         message=f"{label}: {title}{f' ({first})' if first else ''}",
         location=Location(surface.path, line),
@@ -375,49 +218,10 @@ def _finding(surface: Surface, kind: str, label: str, message: str, interaction:
         confidence="high" if kind in ("ServerError", "stack-trace", "debugger", "IgnoredAuth") else "medium",
         fix=known.help if known else "",
         operation=Operation(method, path),
-        exchange=_exchange(interaction),
+        exchange=exchange(interaction),
     )
 
 
 def label_of(operation: Declared) -> str:
     """What schemathesis calls an operation: `GET /orders/{id}`, or `Query.orders` for a field of GraphQL."""
     return operation.name or f"{operation.method} {operation.template}"
-
-
-def _rule_id(kind: str) -> str:
-    """`IgnoredAuth` → `schemathesis.ignored-auth`."""
-    return "schemathesis." + re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.replace("GraphQL", "Graphql")).lower()
-
-
-def rules(findings: Iterable[Finding]) -> tuple[Rule, ...]:
-    """The rules that schemathesis judged by, and those of findings that we have no words for."""
-    known = {
-        _rule_id(kind): Rule(_rule_id(kind), kind, what.title, what.help, "https://schemathesis.readthedocs.io/")
-        for kind, what in KINDS.items()
-    }
-    for finding in findings:
-        known.setdefault(finding.rule, Rule(finding.rule, finding.rule, finding.message))
-    return tuple(known[key] for key in sorted(known))
-
-
-def _decode(content: _Bytes) -> str:
-    try:
-        return base64.b64decode(content.base64, validate=True).decode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        return ""
-
-
-def _exchange(interaction: _Interaction) -> Exchange:
-    """Both messages as text, without the host and the port, which differ in each run."""
-    request, response = interaction.request, interaction.response
-    parts = urlsplit(request.uri)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = _message(f"{request.method} {path}", request.headers, request.body)
-    got = _message(f"{response.status_code}", response.headers, response.content) if response else "(no answer)"
-    return Exchange(sent, got)
-
-
-def _message(first: str, headers: dict[str, list[str]], body: _Bytes | None) -> str:
-    lines = [first, *(f"{name}: {value}" for name, values in headers.items() for value in values)]
-    text = "\n".join(lines) + ("\n\n" + _decode(body) if body is not None and body.base64 else "")
-    return text if len(text) <= EVIDENCE else text[:EVIDENCE] + "\n[cut]"

@@ -10,26 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
-import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from vallum import artifacts, config
 from vallum.config import Config
-from vallum.environments import Environment, StagedService
 from vallum.errors import UserError
-from vallum.git import LINK, SUBMODULE, Entry, Repository, find, object_of
-from vallum.logins import SecretSource
-from vallum.target import OPENAPI_NAMES
+from vallum.git import LINK, SUBMODULE, Entry, Repository, find
+from vallum.mergebase.copies import from_base, same
+from vallum.mergebase.deployed import combine, still_there
 
 BASE = "VALLUM_BASE"
 TRUST_CHANGE = "VALLUM_TRUST_CHANGE"
@@ -40,18 +37,6 @@ PYPROJECT = "pyproject.toml"
 WAIVERS = "vallum-waivers.toml"
 BASELINE = "vallum-baseline.json"
 SETTINGS = (config.FILE, PYPROJECT, WAIVERS, BASELINE)
-NAMED = (
-    ("advisories", "source"),
-    ("intelligence", "epss"),
-    ("intelligence", "kev"),
-    ("baseline", "file"),
-    ("policy", "vex"),
-    ("zap", "rules"),
-    ("checks", "transport", "options", "ca"),
-    ("checks", "*", "options", "rules"),
-)
-"""Keys of the configuration whose values may name files of the target that decide what is found."""
-FOLDER = "trusted"
 MAX_SETTINGS = 64 << 20
 HINT = "check out with `fetch-depth: 0`"
 
@@ -123,7 +108,7 @@ class Trusted:
         entries = self.repository.entries(self.base, [path])
         if not entries:
             return not self.repository.entries(self.head, [path])
-        return _same(self.root, path, entries)
+        return same(self.root, path, entries)
 
     def renames(self) -> dict[str, str]:
         """Files that the change moved: path now → path at the merge base, the one that identities are made of."""
@@ -149,8 +134,8 @@ class Trusted:
                 base = read(folder)
             except UserError as error:
                 raise UserError(f"at the base, {error.message}", error.hint) from None
-        base = _still_there(_from_base(self, base), self.root)
-        return _combine(base, own, self.root), base
+        base = still_there(from_base(self, base), self.root)
+        return combine(base, own, self.root), base
 
 
 def trusted(root: Path, environ: Mapping[str, str] = os.environ) -> Trusted:
@@ -303,165 +288,3 @@ def _text(data: bytes | None) -> str | None:
 @functools.lru_cache(maxsize=4)
 def _renames(repository: Repository, fork: str, head: str) -> dict[str, str]:
     return repository.renames(fork, head)
-
-
-# What is deployed comes from the change.
-
-
-def _still_there(base: Config, root: Path) -> Config:
-    """The base's configuration without services whose folder the change removed."""
-    services = {name: one for name, one in base.services.items() if (root / one.path).is_dir()}
-    environment = base.environment
-    if environment is not None:
-        staged = {name: one for name, one in environment.services.items() if (root / one.directory).is_dir()}
-        login = environment.login if environment.login and environment.login.service in staged else None
-        staged = {
-            name: msgspec.structs.replace(one, depends_on=tuple(need for need in one.depends_on if need in staged))
-            for name, one in staged.items()
-        }
-        environment = msgspec.structs.replace(environment, services=staged, login=login) if staged else None
-    return msgspec.structs.replace(base, services=services, environment=environment)
-
-
-def _combine(base: Config, change: Config, root: Path) -> Config:
-    """The base's settings on the change's deployment; what the base deploys and the change leaves out is put back."""
-    folders = {_folder(one.path) for one in change.services.values()}
-    services = dict(change.services) | {
-        name: one for name, one in base.services.items() if _folder(one.path) not in folders
-    }
-    return msgspec.structs.replace(
-        base, services=services, environment=_environment(base.environment, change.environment, root)
-    )
-
-
-def _environment(base: Environment | None, change: Environment | None, root: Path) -> Environment | None:
-    if change is not None:
-        change = _within(base or Environment(), change)
-    if base is None or change is None:
-        return change or base
-    folders = {_folder(one.directory): name for name, one in change.services.items()}
-    services = dict(change.services)
-    for name, one in base.services.items():
-        now = folders.get(_folder(one.directory))
-        if now is None:
-            services[name] = one
-            continue
-        if _keeps_definition(one, services[now], root):
-            services[now] = msgspec.structs.replace(services[now], openapi=one.openapi, definition=one.definition)
-        if one.mtls if one.mtls is not None else base.mtls:  # a change cannot take the demand back
-            services[now] = msgspec.structs.replace(services[now], mtls=True)
-    return msgspec.structs.replace(
-        change,
-        services=services,
-        login=change.login if change.login is not None and change.login.kind != "none" else base.login or change.login,
-        users=change.users or base.users,
-        secrets=dict(base.secrets) | dict(change.secrets),
-    )
-
-
-def _within(base: Environment, change: Environment) -> Environment:
-    """The change's deployment without what reaches out of it: it may not hand a secret of ours to its own services, nor
-    point the attack at somebody else."""
-    for name, source in change.secrets.items():
-        if isinstance(source, SecretSource) and base.secrets.get(name) != source:
-            raise UserError(
-                f"environment.secrets.{name}: a change cannot take a secret from outside that its base does not take",
-                "it can once this is merged; try it out with --trust-change",
-            )
-    cluster = change.kubernetes
-    if cluster is not None and (base.kubernetes is None or base.kubernetes.context != cluster.context):
-        raise UserError(
-            f"environment.kubernetes.context: a change cannot choose the cluster {cluster.context!r}",
-            "it can once this is merged; try it out with --trust-change",
-        )
-    return msgspec.structs.replace(change, url=base.url)
-
-
-def _keeps_definition(base: StagedService, change: StagedService, root: Path) -> bool:
-    """A definition that names no operation leaves nothing to attack: the base's choice holds while its file is there."""
-    same = (change.openapi, change.definition) == (base.openapi, base.definition)
-    wanted = base.definition
-    named = [name for name in (base.openapi, *((wanted.file, wanted.descriptors) if wanted else ())) if name]
-    if named or wanted is not None:
-        return not same and all((root / base.directory / name).is_file() for name in named)
-    return not same and any((root / base.directory / name).is_file() for name in OPENAPI_NAMES)
-
-
-def _folder(path: str) -> str:
-    return PurePosixPath(os.path.normpath(path)).as_posix()
-
-
-# Files that the configuration names come from the base too.
-
-
-def _from_base(settings: Trusted, base: Config) -> Config:
-    """`base` with every named file or folder of the target that the change touched replaced by a copy of the base's."""
-    if settings.repository is None:
-        return base
-    table: dict[str, Any] = msgspec.to_builtins(base)
-
-    def replace(value: Any, path: Sequence[str]) -> Any:
-        if path:
-            if not isinstance(value, dict):
-                return value
-            keys = list(value) if path[0] == "*" else [path[0]] if path[0] in value else []
-            return value | {key: replace(value[key], path[1:]) for key in keys}
-        if isinstance(value, list | tuple):
-            return [replace(one, ()) for one in value]
-        return _place(settings, value) if isinstance(value, str) else value
-
-    for path in NAMED:
-        table = replace(table, path)
-    return msgspec.convert(table, Config)
-
-
-def _place(settings: Trusted, named: str) -> str:
-    """The path to use for `named`: itself where it is not the target's, or is as the base has it; else that of a copy."""
-    repository = settings.repository
-    inside = os.path.normpath(settings.root / named)
-    if repository is None or not named or "://" in named or not Path(inside).is_relative_to(settings.root):
-        return named
-    path = Path(inside).relative_to(settings.root).as_posix()
-    entries = repository.entries(settings.base, [path])
-    if _same(settings.root, path, entries):
-        return named
-    if not entries and not repository.entries(settings.head, [path]):
-        return named  # no file of the repository: a word such as `auto`, or made by a step of the pipeline before us
-    for inner, entry in entries.items():
-        if entry.mode in {LINK, SUBMODULE}:
-            raise UserError(f"at the base, {inner} is a link or a submodule", "settings must be regular files")
-    listing = "\n".join(f"{inner}\0{entry.object}" for inner, entry in sorted(entries.items()))
-    folder = artifacts.folder(settings.root) / FOLDER
-    if folder.is_symlink():
-        raise UserError(f"{folder} is a link, and vallum would write to where it leads", "remove it")
-    place = folder / hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    with artifacts.locked(folder.with_name("trusted.lock")):
-        if not entries or not _same(place, path, entries):
-            shutil.rmtree(place, ignore_errors=True)
-            for inner, entry in entries.items():
-                artifacts.write(place / inner, repository.blob(entry))
-    return (place / path).relative_to(settings.root).as_posix()
-
-
-def _same(root: Path, path: str, entries: Mapping[str, Entry]) -> bool:
-    """Whether file or folder `path` below `root` holds just what the entries say."""
-    here = root / path
-    if here.is_symlink() or not entries:
-        return False
-    names = (
-        [path]
-        if here.is_file()
-        else [
-            (Path(folder) / name).relative_to(root).as_posix() for folder, _, files in os.walk(here) for name in files
-        ]
-    )
-    if set(names) != set(entries):
-        return False
-    for name in names:
-        try:
-            data = artifacts.read(root / name)
-        except (OSError, ValueError):
-            return False
-        if object_of(data, entries[name].object) != entries[name].object:
-            return False
-    return True
