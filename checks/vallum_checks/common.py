@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import functools
 import importlib.resources
+import io
 import os
 import re
 import stat
@@ -113,10 +114,20 @@ def is_template(charts: frozenset[str], path: str) -> bool:
 def start_of(path: Path, limit: int) -> bytes:
     """The first `limit` bytes of a regular file. Raises OSError, also for what would block or is no file of its own."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return file.read(limit)
+        if 0 < status.st_size < limit:  # room for what is there, and a byte that tells whether it has grown
+            data = file.read(status.st_size + 1)
+            if len(data) == status.st_size:
+                return data
+            file.seek(0)
+        return b"".join(iter(functools.partial(_some, file, limit), b""))
+
+
+def _some(file: io.FileIO, limit: int) -> bytes:
+    return file.read(min(1 << 20, limit - file.tell()))
 
 
 def unreadable(target: Target, paths: Iterable[str]) -> dict[str, str]:

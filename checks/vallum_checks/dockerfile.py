@@ -7,7 +7,7 @@ and links to hadolint's page. `# hadolint ignore=…` and `.hadolint.yaml` are c
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
@@ -43,7 +43,7 @@ CANARY_RULE = "DL3007"
 
 def is_dockerfile(path: str) -> bool:
     """Whether the name says Dockerfile or Containerfile: `Dockerfile`, `Dockerfile.dev`, `api.dockerfile`."""
-    name = PurePosixPath(path).name.lower()
+    name = path.rpartition("/")[2].lower()
     stem, _, suffix = name.partition(".")
     if name.endswith((".md", ".txt", ".dockerignore", ".j2", ".py", ".sh", ".yaml", ".yml", ".json")):
         return False

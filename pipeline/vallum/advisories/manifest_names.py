@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
-from pathlib import PurePosixPath
+from vallum.target import like
 
 NAMES = ("requirements*.txt", "*requirements.txt", "pyproject.toml", "uv.lock", "pylock.toml", "pylock.*.toml")
 """File names that say what they are; `requirements/*.txt` counts too."""
@@ -11,9 +10,9 @@ NAMES = ("requirements*.txt", "*requirements.txt", "pyproject.toml", "uv.lock", 
 
 def is_manifest(path: str, extra: tuple[str, ...] = ()) -> bool:
     """Whether the file at `path` (relative, posix) is one by its name, or by a glob of `extra`."""
-    pure = PurePosixPath(path)
+    folder, _, name = path.rpartition("/")
     return (
-        any(fnmatch(pure.name, pattern) for pattern in NAMES)
-        or (pure.parent.name == "requirements" and pure.suffix == ".txt")
-        or any(fnmatch(path, pattern) for pattern in extra)
+        like(name, NAMES)
+        or (name.endswith(".txt") and name != ".txt" and folder.rpartition("/")[2] == "requirements")
+        or (bool(extra) and like(path, extra))
     )

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from vallum.target import like
+
 NAMES = (
     "package-lock.json",
     "npm-shrinkwrap.json",
@@ -56,8 +58,7 @@ MAX_BYTES = 64 << 20
 
 def is_lock(path: str) -> bool:
     """Whether the file is one, by its name."""
-    name = path.rpartition("/")[2]
-    return any(fnmatch(name, pattern) for pattern in NAMES)
+    return like(path.rpartition("/")[2], NAMES)
 
 
 def expected(file: Path) -> frozenset[tuple[str, str]] | bool:

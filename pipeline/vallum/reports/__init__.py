@@ -40,7 +40,7 @@ REPORTS: dict[str, Report] = {
 
 MANY = 1_000
 """Findings from which on half of the reports are written on another core."""
-BESIDE = ("vallum.sarif",)
+BESIDE = ("index.html", "vallum.sarif")
 """Those: about as long as all others together."""
 
 
