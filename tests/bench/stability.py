@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -29,7 +28,7 @@ from vallum import fingerprint, runner  # noqa: E402
 from vallum.config import Config  # noqa: E402
 from vallum.context import Contexts  # noqa: E402
 from vallum.finding import Finding  # noqa: E402
-from vallum.git import Repository, find  # noqa: E402
+from vallum.git import find  # noqa: E402
 from vallum.outcome import Completed, Incomplete  # noqa: E402
 from vallum.target import discover  # noqa: E402
 from vallum_checks import CHECKS  # noqa: E402
@@ -77,30 +76,41 @@ def units(text: str) -> list[Unit]:
     return found
 
 
-def replay(repository: Repository, git: Path, count: int) -> Iterator[Commit]:
-    """The last `count` commits, oldest first, each run through the tools."""
-    said = subprocess.run(
-        ["git", "-C", str(git), "rev-list", "--first-parent", f"--max-count={count}", "HEAD"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in reversed(said.split()):
+def replay(git: Path, count: int) -> Iterator[Commit]:
+    """The last `count` commits, oldest first. The tools look at each content of each Python file once: they look at no other
+    file for it."""
+    known: dict[tuple[str, str], tuple[str, list[Finding]]] = {}
+    for name in reversed(_git(git, "rev-list", "--first-parent", f"--max-count={count}", "HEAD").split()):
+        listed = [line.split("\t") for line in _git(git, "ls-tree", "-r", "-z", name).split("\0") if line]
+        files = [(path, kind.split()[2]) for kind, path in listed if path.endswith(".py") and kind.startswith("100")]
+        fresh = [file for file in files if file not in known]
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "target"
             root.mkdir()
-            archive = Path(folder) / "tree.tar"
-            with archive.open("wb") as file:
-                subprocess.run(["git", "-C", str(git), "archive", "--format=tar", name], stdout=file, check=True)
-            with tarfile.open(archive) as tree:
-                tree.extractall(root, filter="data")
-            target = discover(root, Config())
-            findings: list[Finding] = []
-            for check in CHECKS:
-                if check.id in TOOLS:
-                    outcome = runner.run_unit(check, target, Config(), "0" * 16)
-                    assert isinstance(outcome, Completed | Incomplete), outcome
-                    findings.extend(outcome.run.findings if outcome.run else ())
-            texts = {path: (root / path).read_text("utf-8", "replace") for path in target.select(".py")}
-            yield Commit(name, texts, [one for one in findings if one.location and one.location.path in texts])
+            for path, blob in fresh:
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(_git(git, "cat-file", "blob", blob), "utf-8")
+                known[path, blob] = ((root / path).read_text("utf-8"), [])
+            blobs = dict(fresh)
+            for finding in _found(root) if fresh else ():
+                if finding.location and finding.location.path in blobs:
+                    known[finding.location.path, blobs[finding.location.path]][1].append(finding)
+        texts = {path: known[path, blob][0] for path, blob in files}
+        yield Commit(name, texts, [finding for file in files for finding in known[file][1]])
+
+
+def _git(git: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(git), *words], capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _found(root: Path) -> Iterator[Finding]:
+    target = discover(root, Config())
+    for check in CHECKS:
+        if check.id in TOOLS:
+            outcome = runner.run_unit(check, target, Config(), "0" * 16)
+            assert isinstance(outcome, Completed | Incomplete), outcome
+            yield from outcome.run.findings if outcome.run else ()
 
 
 def identities(commit: Commit, renamed: Mapping[str, str]) -> list[tuple[Finding, str]]:
@@ -171,7 +181,7 @@ def main() -> int:
     count: Counter[str] = Counter()
     churned: list[str] = []
     last: Commit | None = None
-    for commit in replay(repository, git, int(sys.argv[2]) if len(sys.argv) > 2 else 50):
+    for commit in replay(git, int(sys.argv[2]) if len(sys.argv) > 2 else 50):
         count["commits"] += 1
         count["findings"] += len(commit.findings)
         if last is not None:
