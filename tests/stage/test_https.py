@@ -251,6 +251,23 @@ def test_a_service_that_asks_for_a_certificate(tmp_path: Path) -> None:
             urllib.request.urlopen(deployment.urls["a"], context=bare, timeout=20)
 
 
+def test_stage_says_how_it_is_asked_by_hand(tmp_path: Path) -> None:
+    """What is printed is enough to get in to a service that asks for a certificate."""
+    from vallum.stage.stage import down, up
+
+    written(tmp_path, CLIENTS="{tls.authorities}", **RUN)
+    target, config = loaded(tmp_path)
+    try:
+        words = up(target, config, "by-hand").split()
+        trust = ssl.create_default_context(cafile=words[words.index("--cacert") + 1])
+        trust.load_cert_chain(words[words.index("--cert") + 1], words[words.index("--key") + 1])
+        url = next(word for word in words if word.startswith("https://"))
+        with urllib.request.urlopen(url, context=trust, timeout=20) as given:
+            assert json.loads(given.read()) == {"plain": False}
+    finally:
+        down(tmp_path)
+
+
 def test_plain_http_beside_it(tmp_path: Path) -> None:
     written(tmp_path, lines='scheme = "https"\nplain = true', PLAIN="{port.plain}", **RUN)
     target, config = loaded(tmp_path)

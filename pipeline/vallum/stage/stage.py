@@ -9,6 +9,7 @@ from vallum.errors import UserError
 from vallum.logins import SecretSource
 from vallum.stage import ENVIRONMENTS, settings, state, supervisor
 from vallum.stage.environment import Deployment
+from vallum.stage.identities import FOLDER
 from vallum.target import Target
 
 
@@ -42,6 +43,11 @@ def describe(deployment: Deployment, config: Config) -> str:
     sources = environment.secrets if environment else {}
     made = {name for name, source in sources.items() if not isinstance(source, SecretSource)}
     lines = [f"{name:12} {url}" for name, url in deployment.urls.items()]
+    if deployment.authorities is not None:
+        lines.append(f"{'https':12} curl --cacert {deployment.authorities}")
+        shown = next((deployment.folder / name / FOLDER for name in deployment.urls), deployment.folder)
+        if (shown / "key.pem").is_file():
+            lines.append(f"{'':12} --cert {shown / 'certificate.pem'} --key {shown / 'key.pem'}")
     lines += [
         f"secret {name:5} {value if name in made else '(read from elsewhere: not shown)'}"
         for name, value in deployment.secrets.items()
