@@ -125,6 +125,10 @@ def identities(commit: Commit, renamed: Mapping[str, str]) -> list[tuple[Finding
     return [(one, fingerprint.identify([one], context, renamed)[0].id) for one in commit.findings]
 
 
+def _place(finding: Finding) -> str:
+    return finding.location.path if finding.location else ""
+
+
 def by_unit(commit: Commit, path: str, named: list[tuple[Finding, str]]) -> dict[str, list[tuple[Unit, Finding, str]]]:
     """The findings of one file by the syntax tree of the unit that they stand in."""
     found: defaultdict[str, list[tuple[Unit, Finding, str]]] = defaultdict(list)
@@ -140,11 +144,16 @@ def by_unit(commit: Commit, path: str, named: list[tuple[Finding, str]]) -> dict
 def compare(old: Commit, new: Commit, renamed: Mapping[str, str], count: Counter[str]) -> list[str]:
     """What churned between two commits; the figures go into `count`."""
     churned = []
+    same = {path for path, text in new.texts.items() if path not in renamed and old.texts.get(path) == text}
+    count["in files that the commit left alone"] += sum(_place(one) in same for one in new.findings)
+    old, new = (
+        each._replace(findings=[one for one in each.findings if _place(one) not in same]) for each in (old, new)
+    )
     before: defaultdict[str, list[tuple[Finding, str]]] = defaultdict(list)
     after: defaultdict[str, list[tuple[Finding, str]]] = defaultdict(list)
     for table, named in ((before, identities(old, {})), (after, identities(new, renamed))):
         for finding, identity in named:
-            table[finding.location.path if finding.location else ""].append((finding, identity))
+            table[_place(finding)].append((finding, identity))
     for path, named in after.items():
         origin = renamed.get(path, path)
         if origin not in old.texts:
