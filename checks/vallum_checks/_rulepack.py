@@ -72,6 +72,8 @@ class Pack:
     rules: dict[str, frozenset[str]]
     """Id → languages."""
     digest: str
+    of: dict[Path, frozenset[str]]
+    """The ids in each file."""
 
 
 def read_pack(paths: Iterable[Path], known: Mapping[str, Known] = _NONE_KNOWN) -> Pack:
@@ -82,15 +84,18 @@ def read_pack(paths: Iterable[Path], known: Mapping[str, Known] = _NONE_KNOWN) -
     paths = tuple(sorted(paths))
     digest = hashlib.sha256()
     found: dict[str, frozenset[str]] = {}
+    of: dict[Path, frozenset[str]] = {}
     for path in paths:
         data = path.read_bytes()
         sha256 = hashlib.sha256(data)
         digest.update(sha256.digest())
-        for name, spoken in (known.get(sha256.hexdigest()) or _read(path, data)).items():
+        rules = known.get(sha256.hexdigest()) or _read(path, data)
+        of[path] = frozenset(rules)
+        for name, spoken in rules.items():
             if name in found:
                 raise ValueError(f"{path.name}: the rule {name} stands twice")
             found[name] = frozenset(ALIASES.get(language, language) for language in spoken)
-    return Pack(paths, found, digest.hexdigest())
+    return Pack(paths, found, digest.hexdigest(), of)
 
 
 def _read(path: Path, data: bytes) -> Known:

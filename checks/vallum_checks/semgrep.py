@@ -130,13 +130,15 @@ def run(ctx: Context) -> Outcome:
     limit = int(ctx.config.settings("semgrep").options.get("max-bytes", MAX_BYTES))
     missed = _unfit(ctx.target, expected, limit)
     argv: list[str | Path] = [tool.bin("semgrep"), "scan", *FLAGS, "--max-target-bytes", str(limit)]
-    for pack in packs:
-        argv += [part for path in pack.paths for part in ("--config", path)]
     report = _Report([], [], _Paths())
     exit_code, seconds = 0, 0.0
     for number, batch in enumerate(batches([path for path in expected if path not in missed])):
         env = QUIET | {"HOME": str(ctx.scratch), "XDG_CONFIG_HOME": str(ctx.scratch)}
-        done = ctx.run([*argv, "--", *(f"./{path}" for path in batch)], name=f"semgrep-{number}", env=env)
+        wanted = needed(rules, batch)  # files of rules for other languages cost their parsing only
+        chosen = [path for pack in packs for path, ids in pack.of.items() if not ids.isdisjoint(wanted)]
+        configured = [part for path in chosen for part in ("--config", path)]
+        names = [f"./{path}" for path in batch]
+        done = ctx.run([*argv, *configured, "--", *names], name=f"semgrep-{number}", env=env)
         if not done.output():
             raise ended("semgrep", done)
         part = decode(done.output(), _Report, "semgrep", done)
@@ -145,7 +147,7 @@ def run(ctx: Context) -> Outcome:
                 f"semgrep ended with {done.exit_code}: {_first(part.errors) or done.tail(300)}", done.tail()
             )
         loaded = frozenset(_own_id(name, rules) for name in part.time.rules) if part.time else frozenset()
-        _all_loaded(needed(rules, batch), loaded, part.errors)
+        _all_loaded(wanted, loaded, part.errors)
         for result in part.results:
             result.check_id = _own_id(result.check_id, rules)
         report.results.extend(part.results)

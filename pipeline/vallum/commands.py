@@ -65,7 +65,7 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
         made = plan.load(root)
         say(f"running {len(made.planned())} checks")
         _run_sessions(root, gather.sessions(*planned))
-        return judgement.conclude(root, made, time.monotonic() - began)
+        return judgement.conclude(root, made, time.monotonic() - began, planned[2])
 
 
 def gate(root: Path, _selected: tuple[str, ...]) -> str:

@@ -108,9 +108,9 @@ def _baseline(config: Config, settings: Settings) -> Baseline | None:
     return None
 
 
-def judged(root: Path, made: Plan, seconds: float) -> Verdict:
-    """Judge what the plan's checks left; writes nothing."""
-    _, config = gather.open_target(root)
+def judged(root: Path, made: Plan, seconds: float, config: Config | None = None) -> Verdict:
+    """Judge what the plan's checks left; writes nothing. `config`: as the plan was made with, where that is at hand."""
+    config = config or gather.open_target(root)[1]
     # nothing below makes cycles, and looking for them among a million findings costs more than the judging
     gc.disable()
     outcomes = {
@@ -158,12 +158,15 @@ def keep(root: Path, verdict: Verdict) -> tuple[list[Written], tuple[str, ...]]:
     return written, tuple(remarks)
 
 
-def conclude(root: Path, made: Plan, seconds: float) -> str:
-    """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''."""
+def conclude(root: Path, made: Plan, seconds: float, config: Config | None = None) -> str:
+    """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''.
+
+    `config` is as for `judged`.
+    """
     from vallum.reports import console
     from vallum.reports.github import emit
 
-    verdict = judged(root, made, seconds)
+    verdict = judged(root, made, seconds, config)
     with contextlib.suppress(UserError):  # judged again, it has still been promoted, or not
         before = _last(root, Fate)
         if before.run == verdict.run:

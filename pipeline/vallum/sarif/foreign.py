@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from vallum.finding import Finding, Location, Rule, Suppression
+from vallum.sarif import shapes
 from vallum.severity import Severity
 
 MAX_TEXT = 4_000
@@ -52,125 +53,7 @@ class Foreign:
     notes: tuple[str, ...] = ()
 
 
-_Number = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
-
-
-class _Object(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
-    """An object of the standard, as far as we read it; tools add keys of later versions, which are let through."""
-
-
-class _Message(_Object, frozen=True):
-    text: str = ""
-    markdown: str = ""
-    id: str = ""
-    arguments: tuple[str, ...] = ()
-
-
-class _Artifact(_Object, frozen=True):
-    uri: str = ""
-    uri_base_id: str = ""
-    index: _Number = -1
-
-
-class _Region(_Object, frozen=True):
-    start_line: _Number = 0
-    start_column: _Number = 0
-    end_line: _Number = 0
-
-
-class _Physical(_Object, frozen=True):
-    artifact_location: _Artifact = _Artifact()
-    region: _Region = _Region()
-
-
-class _Location(_Object, frozen=True):
-    physical_location: _Physical | None = None
-
-
-class _Suppression(_Object, frozen=True):
-    kind: str
-    status: str = "accepted"
-    justification: str = ""
-
-
-class _Reference(_Object, frozen=True):
-    id: str = ""
-    index: _Number = -1
-    tool_component: dict[str, Any] = {}
-
-
-class _Result(_Object, frozen=True):
-    message: _Message
-    rule_id: str = ""
-    rule_index: _Number = -1
-    rule: _Reference = _Reference()
-    kind: str = "fail"
-    level: str = ""
-    locations: tuple[_Location, ...] = ()
-    suppressions: tuple[_Suppression, ...] | None = None
-    baseline_state: str = ""
-    properties: dict[str, Any] = {}
-
-
-class _Configuration(_Object, frozen=True):
-    level: str = "warning"
-
-
-class _Rule(_Object, frozen=True):
-    id: str
-    name: str = ""
-    short_description: _Message = _Message()
-    full_description: _Message = _Message()
-    help: _Message = _Message()
-    help_uri: str = ""
-    message_strings: dict[str, _Message] = {}
-    default_configuration: _Configuration = _Configuration()
-    properties: dict[str, Any] = {}
-
-
-class _Component(_Object, frozen=True):
-    name: str
-    version: str = ""
-    semantic_version: str = ""
-    rules: tuple[_Rule, ...] = ()
-
-
-class _Tool(_Object, frozen=True):
-    driver: _Component
-    extensions: tuple[_Component, ...] = ()
-
-
-class _Notification(_Object, frozen=True):
-    message: _Message
-    level: str = "warning"
-    locations: tuple[_Location, ...] = ()
-
-
-class _Invocation(_Object, frozen=True):
-    execution_successful: bool
-    tool_execution_notifications: tuple[_Notification, ...] = ()
-    tool_configuration_notifications: tuple[_Notification, ...] = ()
-
-
-class _File(_Object, frozen=True):
-    location: _Artifact = _Artifact()
-    roles: tuple[str, ...] = ()
-
-
-class _Run(_Object, frozen=True):
-    tool: _Tool
-    results: tuple[_Result, ...] | None = None
-    invocations: tuple[_Invocation, ...] = ()
-    artifacts: tuple[_File, ...] = ()
-    original_uri_base_ids: dict[str, _Artifact] = {}
-
-
-class _Log(_Object, frozen=True):
-    version: str
-    runs: tuple[_Run, ...]
-
-
-_DECODER = msgspec.json.Decoder(_Log)
+_DECODER = msgspec.json.Decoder(shapes.Log)
 
 
 def strict_json(data: bytes) -> None:
@@ -287,7 +170,7 @@ class _Reader:
         self.counted: Counter[str] = Counter()
         self._paths: dict[tuple[str, str], str] = {}
 
-    def run(self, run: _Run) -> None:
+    def run(self, run: shapes.Run) -> None:
         bases = {name: each.uri for name, each in run.original_uri_base_ids.items()}
         if run.results is None:
             self.failed.append("a run has no list of results, which in SARIF says that nothing was looked at")
@@ -308,7 +191,7 @@ class _Reader:
         rest = len(self.notes) - MAX_NOTES
         return (*counted, *self.notes[:MAX_NOTES], *([f"and {rest} more"] if rest > 0 else []))
 
-    def _invocation(self, invocation: _Invocation, run: _Run, bases: Mapping[str, str]) -> None:
+    def _invocation(self, invocation: shapes.Invocation, run: shapes.Run, bases: Mapping[str, str]) -> None:
         told = (*invocation.tool_execution_notifications, *invocation.tool_configuration_notifications)
         for notification in told:
             text = clean(notification.message.text or notification.message.markdown, 500)
@@ -321,7 +204,7 @@ class _Reader:
         if not invocation.execution_successful:
             self.failed.append("by its own words it did not run to its end")
 
-    def _rule(self, rule: _Rule) -> Rule:
+    def _rule(self, rule: shapes.Rule) -> Rule:
         name = clean(rule.id, MAX_NAME)
         made = Rule(
             id=name,
@@ -335,10 +218,10 @@ class _Reader:
 
     def _result(
         self,
-        result: _Result,
-        run: _Run,
-        by_id: Mapping[str, tuple[_Rule, Rule]],
-        in_driver: list[tuple[_Rule, Rule]],
+        result: shapes.Result,
+        run: shapes.Run,
+        by_id: Mapping[str, tuple[shapes.Rule, Rule]],
+        in_driver: list[tuple[shapes.Rule, Rule]],
         bases: Mapping[str, str],
     ) -> None:
         if result.kind in {"pass", "notApplicable"} or result.baseline_state == "absent":
@@ -356,7 +239,7 @@ class _Reader:
         rule_id = clean(name or (found[0].id if found else "") or run.tool.driver.name, MAX_NAME)
         self.rules.setdefault(rule_id, Rule(rule_id, rule_id))
         bag = {**(found[0].properties if found else {}), **result.properties}
-        path, region = self._place(result.locations[0], run, bases) if result.locations else ("", _Region())
+        path, region = self._place(result.locations[0], run, bases) if result.locations else ("", shapes.Region())
         if result.locations and not path:
             self.counted["point to no place in the target; shown without it"] += 1
         line = max(0, region.start_line)
@@ -378,7 +261,7 @@ class _Reader:
             )
         )
 
-    def _severity(self, result: _Result, rule: _Rule | None, bag: Mapping[str, Any]) -> Severity:
+    def _severity(self, result: shapes.Result, rule: shapes.Rule | None, bag: Mapping[str, Any]) -> Severity:
         """The tool's own score (GitHub's `security-severity`, a CVSS-like number), else its level, else unknown."""
         try:
             score = float(bag.get("security-severity", math.nan))
@@ -391,7 +274,7 @@ class _Reader:
         level = result.level or (rule.default_configuration.level if rule else "warning")
         return self.levels.get(level, Severity.UNKNOWN)
 
-    def _text(self, result: _Result, rule: _Rule | None) -> str:
+    def _text(self, result: shapes.Result, rule: shapes.Rule | None) -> str:
         message = result.message
         template = message.text or message.markdown
         if not template and rule is not None and message.id in rule.message_strings:
@@ -405,13 +288,13 @@ class _Reader:
 
         return _ARGUMENT.sub(argument, template[:MAX_TEXT])
 
-    def _place(self, location: _Location, run: _Run, bases: Mapping[str, str]) -> tuple[str, _Region]:
+    def _place(self, location: shapes.Location, run: shapes.Run, bases: Mapping[str, str]) -> tuple[str, shapes.Region]:
         physical = location.physical_location
         if physical is None:
-            return "", _Region()
+            return "", shapes.Region()
         return self._path(physical.artifact_location, run, bases), physical.region
 
-    def _path(self, artifact: _Artifact, run: _Run, bases: Mapping[str, str]) -> str:
+    def _path(self, artifact: shapes.Artifact, run: shapes.Run, bases: Mapping[str, str]) -> str:
         if not artifact.uri and 0 <= artifact.index < len(run.artifacts):
             artifact = run.artifacts[artifact.index].location
         key = (artifact.uri, bases.get(artifact.uri_base_id, ""))
@@ -430,7 +313,7 @@ def _weaknesses(bag: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(found))[:20]
 
 
-def _suppression(result: _Result) -> Suppression | None:
+def _suppression(result: shapes.Result) -> Suppression | None:
     """A suppression counts as SARIF has it (3.27.23): all of them accepted."""
     shown = result.suppressions
     if not shown or any(each.status != "accepted" for each in shown):
