@@ -25,6 +25,7 @@ import pytest
 from vallum import config as configuration
 from vallum import stage
 from vallum.config import Config
+from vallum.environments import Kubernetes
 from vallum.errors import Inconclusive, UserError
 from vallum.stage import leftovers, manifests
 from vallum.stage.stage import down, up
@@ -357,7 +358,7 @@ def test_what_may_not_be_staged(document: dict[str, Any], message: str) -> None:
 def test_objects_become_those_of_the_run(tmp_path: Path) -> None:
     """The manifests of the repaired shop: several files, one namespace, its Pod Security level, NetworkPolicies kept."""
     shutil.copytree(EXAMPLES / "shop-repaired/kubernetes", tmp_path / "k8s")
-    table = configuration.Kubernetes(context="c", manifests=("k8s",))
+    table = Kubernetes(context="c", manifests=("k8s",))
     documents = manifests.read(table, tmp_path, "kubectl", "run")
     entry = {"A": {"valueFrom": {"secretKeyRef": {"name": "s", "key": "A"}}}}
     prepared = manifests.prepare(documents, NAMESPACED, "label", {"accounts": entry, "orders": {}})
@@ -391,7 +392,7 @@ def test_kustomize_is_rendered_by_kubectl(tmp_path: Path) -> None:
     (tmp_path / "k").mkdir()
     (tmp_path / "k/c.yaml").write_text(json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}))
     (tmp_path / "k/kustomization.yaml").write_text("namePrefix: staged-\nresources: [c.yaml]\n")
-    table = configuration.Kubernetes(context="c", kustomize="k")
+    table = Kubernetes(context="c", kustomize="k")
     documents = manifests.read(table, tmp_path, kubectl, "run")
     assert [each["metadata"]["name"] for each in documents] == ["staged-c"]
     (tmp_path / "k/kustomization.yaml").write_text("resources: [none.yaml]\n")
@@ -403,4 +404,4 @@ def test_helm_that_is_not_there_is_inconclusive(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "chart").mkdir()
     with pytest.raises(Inconclusive, match="helm is needed"):
-        manifests.read(configuration.Kubernetes(context="c", chart="chart"), tmp_path, "kubectl", "run")
+        manifests.read(Kubernetes(context="c", chart="chart"), tmp_path, "kubectl", "run")
