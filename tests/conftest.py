@@ -31,7 +31,7 @@ Vallum = Callable[..., subprocess.CompletedProcess[str]]
 def _own_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test must not inherit the run of a vallum that started pytest."""
     for name in (
-        *("VALLUM_RUN", "VALLUM_ROOT", "VALLUM_PROGRESS", "VALLUM_BASE", "VALLUM_TRUST_CHANGE", "GITHUB_ACTIONS"),
+        *("VALLUM_RUN", "VALLUM_ROOT", "VALLUM_BASE", "VALLUM_TRUST_CHANGE", "GITHUB_ACTIONS"),
         *("GITHUB_STEP_SUMMARY", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_BASE_REF"),
     ):
         monkeypatch.delenv(name, raising=False)

@@ -34,20 +34,21 @@ def run_all(
     waiting = list(works.items())
     running: dict[int, str] = {}
     bad = []
-    log.write_bytes(b"")
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                name, work = waiting.pop(0)
-                running[_copy(work, log)] = name
-            meanwhile()
-            meanwhile = _nothing
-            pid, status = os.wait()
-            name = running.pop(pid, "")
-            if name and status:
-                bad.append(f"{name}: {_said(os.waitstatus_to_exitcode(status))}")
-    finally:
-        _end(running)
+    log.unlink(missing_ok=True)  # a target may bring a link of that name: nothing is written through it
+    with log.open("xb", buffering=0) as out:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    name, work = waiting.pop(0)
+                    running[_copy(work, out.fileno())] = name
+                meanwhile()
+                meanwhile = _nothing
+                pid, status = os.wait()
+                name = running.pop(pid, "")
+                if name and status:
+                    bad.append(f"{name}: {_said(os.waitstatus_to_exitcode(status))}")
+        finally:
+            _end(running)
     return bad
 
 
@@ -61,8 +62,8 @@ def _said(code: int) -> str:
     return "its process ended with an error" if code == BUG else f"its process ended with code {code}"
 
 
-def _copy(work: Callable[[], None], log: Path) -> int:
-    """Start one; returns its process id in this process, and never in the copy."""
+def _copy(work: Callable[[], None], log: int) -> int:
+    """Start one, with its output to the open file `log`; returns its process id in this process, and never in the copy."""
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
@@ -73,9 +74,9 @@ def _copy(work: Callable[[], None], log: Path) -> int:
     try:
         os.setsid()
         speak_through(os.dup(2))
-        with log.open("ab", buffering=0) as out, open(os.devnull, "rb") as empty:
-            for number, file in enumerate((empty, out, out)):
-                os.dup2(file.fileno(), number)
+        with open(os.devnull, "rb") as empty:
+            for number, descriptor in enumerate((empty.fileno(), log, log)):
+                os.dup2(descriptor, number)
         sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
         with ended_by_signals():  # also when the parent ends
             if os.getppid() == parent:

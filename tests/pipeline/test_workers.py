@@ -44,6 +44,13 @@ def test_all_run_and_what_they_print_is_kept(tmp_path: Path, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "said\n")
 
 
+def test_nothing_is_written_through_a_link_of_the_targets(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    (tmp_path / "log").symlink_to(tmp_path / "theirs")
+    assert run_all({"loud": partial(print, "printed")}, 1, tmp_path / "log", nothing) == []
+    assert ((tmp_path / "theirs").read_text(), (tmp_path / "log").read_text()) == ("kept", "printed\n")
+
+
 def test_no_more_at_once_than_asked_for(tmp_path: Path) -> None:
     def work(number: int) -> None:
         mark = tmp_path / f"at work {number}"
