@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -121,7 +122,16 @@ def get(url: str) -> int:
         return int(answer.status)
 
 
-def orchestrate(project: Project) -> subprocess.Popen[bytes]:
+class Loadable(Protocol):
+    """A folder with settings that `load` writes down."""
+
+    root: Path
+
+    def load(self) -> object: ...
+
+
+def orchestrate(project: Loadable) -> subprocess.Popen[bytes]:
+    """Another process that brings the folder's deployment up, and says so."""
     project.load()
     process = subprocess.Popen(
         [sys.executable, "-c", ORCHESTRATOR, str(project.root), *filter(None, sys.path)],

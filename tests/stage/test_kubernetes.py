@@ -32,7 +32,7 @@ from vallum.stage.stage import down, up
 from vallum.target import Target, discover
 
 from .conftest import SERVICE, wait_for
-from .test_process import ORCHESTRATOR
+from .project import get, orchestrate
 
 IMAGE = "localhost/vallum-test-base:1"
 REAL = os.environ.get("VALLUM_TEST_CONTEXT", "")
@@ -158,24 +158,6 @@ def chart(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     yield Chart(root, "vallum-test")
     for pid in (tmp_path / "cluster").glob("namespaces/*/pods/*/pid"):
         os.killpg(int(pid.read_text()), signal.SIGKILL)
-
-
-def get(url: str) -> int:
-    with urllib.request.urlopen(url, timeout=20) as answer:  # loopback
-        return int(answer.status)
-
-
-def orchestrate(chart: Chart) -> subprocess.Popen[bytes]:
-    chart.load()
-    process = subprocess.Popen(
-        [sys.executable, "-c", ORCHESTRATOR, str(chart.root), *filter(None, sys.path)],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as out:
-        assert out.readline() == b"up\n"
-    return process
 
 
 def test_up_logged_in_on_loopback_and_down(chart: Chart) -> None:
