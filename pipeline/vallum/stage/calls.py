@@ -207,7 +207,7 @@ class Caller:
             said.status,
             metadata,
             text.encode(),
-            why="" if said.status else f"{said.code}: {said.details}"[:200],
+            why=said.why,
             seconds=time.monotonic() - began,
             exchange=Exchange(asked, _message("HTTP/2", metadata, text.encode())),
             code=said.code,

@@ -60,6 +60,11 @@ class Said:
     body: bytes = b""
     metadata: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def why(self) -> str:
+        """Why there was no answer; empty where there was one."""
+        return "" if self.status else f"{self.code}: {self.details}"[:200]
+
 
 def installed() -> bool:
     """Whether the extra is there. Imports nothing."""
@@ -156,7 +161,7 @@ class Calls:
                 path,
                 said.status,
                 with_login=self._scope.logged_in(sent),
-                why="" if said.status else _why(said),
+                why=said.why,
             )
         return said
 
@@ -221,7 +226,3 @@ def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
     for name, value in metadata or ():
         if isinstance(value, str):
             yield name, value
-
-
-def _why(said: Said) -> str:
-    return f"{said.code}: {said.details}"[:200]
