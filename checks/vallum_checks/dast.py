@@ -31,7 +31,8 @@ LOG_TAIL = 2000
 
 
 def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
-    """What can be done to a deployment, by check, the quickest first. One line for a new dynamic check."""
+    """What can be done to a deployment, by check: the quickest first, and last what uses all cores, when no other check of the
+    run wants them. One line for a new dynamic check."""
     from vallum_checks import authentication, authorization, schemathesis, throttling, transport, zap
 
     return {
@@ -39,8 +40,8 @@ def attacks() -> dict[str, Callable[[Deployment, Context], Outcome]]:
         throttling.CHECK.id: throttling.run_on,
         authorization.CHECK.id: authorization.run_on,
         transport.CHECK.id: transport.run_on,
-        schemathesis.CHECK.id: schemathesis.run_on,
         zap.CHECK.id: zap.run_on,
+        schemathesis.CHECK.id: schemathesis.run_on,
     }
 
 
