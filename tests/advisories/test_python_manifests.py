@@ -37,7 +37,7 @@ def test_every_line_of_a_requirements_file_ends_up_somewhere(make_tree):
     assert [one.path for one in read_all(root, ["requirements.txt"])] == ["base.txt", "requirements.txt"]
 
 
-@pytest.mark.parametrize("line", ["-r ../outside.txt", "-r missing.txt", "-r /etc/passwd"])
+@pytest.mark.parametrize("line", ["-r ../outside.txt", "-r missing.txt", "-r /etc/passwd", "-r long" + "g" * 300])
 def test_an_include_that_leads_nowhere_or_outside_is_missed(make_tree, line):
     root = make_tree({"requirements.txt": line + "\n"})
     (root.parent / "outside.txt").write_text("flask==1\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,9 @@ def test_the_corpus_is_small() -> None:
 
 @pytest.mark.slow
 def test_half_a_minute() -> None:
-    seed = int(os.environ.get("VALLUM_FUZZ_SEED", random.SystemRandom().randrange(2**40)))
+    seed = int(
+        os.environ.get("VALLUM_FUZZ_SEED", "20261123")
+    )  # the same inputs in each run; `nox -s fuzz` tries others
     told = fuzz(SECONDS, list(READERS), seed)
     for name, (count, wrong) in told.items():
         assert count > 0
