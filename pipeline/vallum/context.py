@@ -22,22 +22,24 @@ identity when a neighbour changes."""
 MAX_DEPTH = 20
 """Brackets in brackets that are looked into for the part of a long statement."""
 KEPT_FILES = 64
-_LINE_STRINGS = r"""(?:"(?:[^"\\\n]|\\.)*(?:"|(?=\n)|\Z)|'(?:[^'\\\n]|\\.)*(?:'|(?=\n)|\Z))"""
+_KINDS = ("", "string", "skip", "newline", "word", "sign")
+"""By the number of the group. Spaces before a token are taken with it: half as many matches."""
+_LINE_STRINGS = r"""(?:"(?:[^"\\\n]|\\(?:.|\Z))*+(?:"|(?=\n)|\Z)|'(?:[^'\\\n]|\\(?:.|\Z))*+(?:'|(?=\n)|\Z))"""
 # What is never closed runs to the end: a lexer that went back would take quadratic time on hostile text.
 _PY_TOKEN = re.compile(
-    r"""(?P<string>[rRbBuUfFtT]{0,2}(?:\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\Z)|"""
+    r"""[^\S\n]*+(?:(?P<string>[rRbBuUfFtT]{0,2}(?:\"{3}(?:[^\\]|\\(?:.|\Z))*?(?:\"{3}|\Z)|'{3}(?:[^\\]|\\(?:.|\Z))*?(?:'{3}|\Z)|"""
     + _LINE_STRINGS
     + r"""))
-    |(?P<skip>\#[^\n]*|\\\r?\n|[^\S\n]+)|(?P<newline>\n)|(?P<word>\w+(?:\.\d\w*)?)
-    |(?P<sign>->|:=|\*\*|//|[<>=!+*/%&|^@-]=|.)""",
+    |(?P<skip>\#[^\n]*|\\\r?\n)|(?P<newline>\n)|(?P<word>\w+(?:\.\d\w*)?)
+    |(?P<sign>->|:=|\*\*|//|[<>=!+*/%&|^@-]=|.)|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
 _C_TOKEN = re.compile(
-    r"""(?P<string>"""
+    r"""[^\S\n]*+(?:(?P<string>"""
     + _LINE_STRINGS
-    + r"""|`(?:[^`\\]|\\.)*(?:`|\Z))
-    |(?P<skip>//[^\n]*|/\*.*?(?:\*/|\Z)|[^\S\n]+)|(?P<newline>\n)|(?P<word>[\w$]+(?:\.\d\w*)?)
-    |(?P<sign>=>|->|::|\?\.|&&|\|\||[=!<>+*/%&|^:-]=+|\+\+|--|.)""",
+    + r"""|`(?:[^`\\]|\\(?:.|\Z))*+(?:`|\Z))
+    |(?P<skip>//[^\n]*|/\*.*?(?:\*/|\Z))|(?P<newline>\n)|(?P<word>[\w$]+(?:\.\d\w*)?)
+    |(?P<sign>=>|->|::|\?\.|&&|\|\||[=!<>+*/%&|^:-]=+|\+\+|--|.)|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
@@ -72,6 +74,7 @@ _WORDS_BEFORE_GROUPS = frozenset(
 _GOES_ON = re.compile(r"[.,?:=+*/%&|^<>(\[!~-]|&&|\|\|$")
 
 
+_SKIP, _NEWLINE = _KINDS.index("skip"), _KINDS.index("newline")
 Token = tuple[int, int, str, str]
 """Line, column (both from 1), text and kind. A plain tuple: a file has tens of thousands."""
 
@@ -91,12 +94,15 @@ def _tokens(text: str, pattern: re.Pattern[str]) -> list[Token]:
     add = tokens.append
     line, start = 1, 0
     for found in pattern.finditer(text):
-        kind, said = found.lastgroup or "", found[0]
-        if kind != "skip":
-            add((line, found.start() - start + 1, said, kind))
-        if kind != "word" and "\n" in said:
+        number = found.lastindex
+        if number is None:  # the end
+            continue
+        said, at = found[number], found.start(number)
+        if number != _SKIP:
+            add((line, at - start + 1, said, _KINDS[number]))
+        if number <= _NEWLINE and "\n" in said:
             line += said.count("\n")
-            start = found.start() + said.rindex("\n") + 1
+            start = at + said.rindex("\n") + 1
     return tokens
 
 

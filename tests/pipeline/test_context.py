@@ -100,7 +100,7 @@ def test_a_secret_is_no_part_of_an_identity() -> None:
     assert of("password = 'correct horse battery'\n", 1, masked=True) == 'password = "…tery"'
 
 
-ODD = ["'", '"""', "(", "`", "/*", "\\\n", "{;}", "a", '\\"', "f(", "[,", "u'", "\n", "if ", "lambda:"]
+ODD = ["'", '"""', "(", "`", "/*", "\\\n", "{;}", "a", '\\"', "f(", "[,", "u'", "\n", "if ", "lambda:", "'\\"]
 
 
 @pytest.mark.parametrize("path", ["a.py", "a.js"])
