@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from vallum.check import Context
 from vallum.errors import Inconclusive, UserError
+from vallum.tools import packaged
 
 LANGUAGES: dict[str, tuple[str, ...]] = {
     "bash": (".sh", ".bash"),
@@ -124,7 +124,7 @@ def own_index() -> dict[str, Known]:
 
 
 def _own_folder() -> Path:
-    return Path(str(importlib.resources.files("vallum_checks"))) / "rules"
+    return packaged("vallum_checks") / "rules"
 
 
 def _own_files() -> list[Path]:

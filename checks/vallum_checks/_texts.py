@@ -51,11 +51,12 @@ ALLOWED = re.compile(r"pragma: ?(allow|white)list[ -]secret|gitleaks:allow", re.
 @dataclass
 class Texts:
     """`paths` are expected; of these `missed` are not looked at (path → why), and `copies` (copy → path) are read as a copy
-    in UTF-8 under a name that the tool does not pass over. `binary` counts the files that are no text."""
+    in UTF-8 under a name that the tool does not pass over. `binary` counts the files that are no text; `sizes` are in bytes."""
 
     paths: list[str] = field(default_factory=list)
     copies: dict[Path, str] = field(default_factory=dict)
     missed: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     binary: int = 0
 
     @property
@@ -69,7 +70,7 @@ def sort(target: Target, scratch: Path, limit: int) -> Texts:
     texts = Texts()
     for path in target.files:
         try:
-            data = start_of(target.root / path, limit + 1)
+            data = start_of(f"{target.base}/{path}", limit + 1)
         except OSError as error:
             texts.paths.append(path)
             texts.missed[path] = f"cannot be read: {error.strerror}"
@@ -79,6 +80,7 @@ def sort(target: Target, scratch: Path, limit: int) -> Texts:
             texts.binary += 1
             continue
         texts.paths.append(path)
+        texts.sizes[path] = len(data)
         if len(data) > limit:
             texts.missed[path] = f"has more than {limit} bytes (options.max-bytes)"
             continue

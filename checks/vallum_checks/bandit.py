@@ -48,7 +48,7 @@ class _Error(msgspec.Struct):
 class _Report(msgspec.Struct):
     results: list[_Result]
     errors: list[_Error]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, msgspec.Raw]
 
 
 NOSEC = re.compile(r"#\s*nosec\b", re.IGNORECASE)

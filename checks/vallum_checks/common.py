@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import importlib.resources
-import io
 import os
 import re
 import stat
@@ -17,13 +15,14 @@ from typing import TypeVar
 
 import msgspec
 
-from vallum import sources
+from vallum import artifacts, sources
 from vallum.errors import Inconclusive
 from vallum.finding import Suppression
 from vallum.outcome import Completed, Coverage, Incomplete, Missed, Outcome, Run
 from vallum.process import Finished
 from vallum.severity import Severity
 from vallum.target import Target
+from vallum.tools import packaged
 
 ARGUMENT_BYTES = 1 << 20
 """Of the 2 MiB that Linux gives argv and environment together (execve(2)), half."""
@@ -97,7 +96,7 @@ class Judgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @functools.cache
 def judgements(tool: str) -> dict[str, Judgement]:
     """The file `severities/<tool>.toml`: rule id to judgement."""
-    text = (importlib.resources.files("vallum_checks") / "severities" / f"{tool}.toml").read_text("utf-8")
+    text = (packaged("vallum_checks") / "severities" / f"{tool}.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Judgement])
 
 
@@ -111,23 +110,16 @@ def is_template(charts: frozenset[str], path: str) -> bool:
     return any(path.startswith(folder) for folder in charts)
 
 
-def start_of(path: Path, limit: int) -> bytes:
+def start_of(path: Path | str, limit: int) -> bytes:
     """The first `limit` bytes of a regular file. Raises OSError, also for what would block or is no file of its own."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb", buffering=0) as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        if 0 < status.st_size < limit:  # room for what is there, and a byte that tells whether it has grown
-            data = file.read(status.st_size + 1)
-            if len(data) == status.st_size:
-                return data
-            file.seek(0)
-        return b"".join(iter(functools.partial(_some, file, limit), b""))
-
-
-def _some(file: io.FileIO, limit: int) -> bytes:
-    return file.read(min(1 << 20, limit - file.tell()))
+        return artifacts.start_of(handle, limit, status.st_size)
+    finally:
+        os.close(handle)
 
 
 def unreadable(target: Target, paths: Iterable[str]) -> dict[str, str]:
@@ -135,7 +127,7 @@ def unreadable(target: Target, paths: Iterable[str]) -> dict[str, str]:
     missed = {}
     for path in paths:
         try:
-            start_of(target.root / path, 1)
+            start_of(f"{target.base}/{path}", 1)
         except OSError as error:
             missed[path] = f"cannot be read: {error.strerror}"
     return missed
@@ -168,4 +160,5 @@ class Markers:
             return frozenset()
         if self._word not in text.lower():
             return frozenset()
-        return frozenset(number for number, line in enumerate(text.splitlines(), 1) if self._pattern.search(line))
+        lines = enumerate(text.splitlines(), 1)
+        return frozenset([at for at, line in lines if self._word in line.lower() and self._pattern.search(line)])

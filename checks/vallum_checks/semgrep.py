@@ -189,7 +189,7 @@ def _unfit(target: Target, expected: list[str], limit: int) -> dict[str, str]:
     missed = {}
     for path in expected:
         try:
-            data = start_of(target.root / path, limit + 1)
+            data = start_of(f"{target.base}/{path}", limit + 1)
         except OSError as error:
             missed[path] = f"cannot be read: {error.strerror}"
             continue

@@ -46,16 +46,30 @@ def write(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) ->
 def read(path: Path | str, limit: int = MAX_READ) -> bytes:
     """The content of a regular file (never a link) of at most `limit` bytes. Raises ValueError or OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.path.basename(path)} is no regular file")
         if status.st_size > limit:
             raise ValueError(f"{os.path.basename(path)} has {status.st_size} bytes, more than the limit of {limit}")
-        data = file.read(limit + 1)
-        if len(data) > limit:
-            raise ValueError(f"{os.path.basename(path)} grew over the limit of {limit} bytes")
-        return data
+        data = start_of(handle, limit + 1, status.st_size)
+    finally:
+        os.close(handle)
+    if len(data) > limit:
+        raise ValueError(f"{os.path.basename(path)} grew over the limit of {limit} bytes")
+    return data
+
+
+def start_of(handle: int, limit: int, size: int) -> bytes:
+    """The first `limit` bytes of an open regular file that should have `size`. Thousands are read: without a buffer between."""
+    first = os.read(handle, min(limit, size + 1))  # a byte more than is there tells whether it has grown
+    if len(first) == size:
+        return first
+    parts, left = [first], limit - len(first)
+    while left > 0 and (data := os.read(handle, min(left, 1 << 20))):
+        parts.append(data)
+        left -= len(data)
+    return b"".join(parts)
 
 
 def folder(root: Path) -> Path:

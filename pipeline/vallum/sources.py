@@ -27,7 +27,7 @@ def text(target: Target, path: str) -> str:
 
     Raises OSError where it cannot be read, ValueError where it is no regular file, too large or outside the target.
     """
-    place = os.path.join(target.root, target.relative(path))
+    place = f"{target.base}/{target.relative(path)}"
     status = os.lstat(place)
     now = (status.st_mtime_ns, status.st_size, status.st_ino)
     known = _kept.texts.get(place)

@@ -85,7 +85,19 @@ class Target:
 
     def relative(self, path: str | Path) -> str:
         """`path` (absolute, or relative to the root) as a relative posix path; raises ValueError outside the target."""
-        return _relative(str(self.root), str(path))
+        text = str(path)
+        if text in self._names:
+            return text
+        return text[2:] if text[:2] == "./" and text[2:] in self._names else _relative(self.base, text)
+
+    @functools.cached_property
+    def base(self) -> str:
+        """The root as text, without a slash at its end."""
+        return str(self.root).rstrip(os.sep)
+
+    @functools.cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.files)
 
 
 def like(name: str, globs: tuple[str, ...]) -> bool:
@@ -100,12 +112,12 @@ def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
 
 @functools.lru_cache(65_536)  # a check asks for every finding
 def _relative(root: str, path: str) -> str:
-    absolute = os.path.normpath(os.path.join(root, path))
-    if absolute == root:
+    absolute = os.path.normpath(os.path.join(root or os.sep, path))
+    if absolute == (root or os.sep):
         return "."
-    if not absolute.startswith(root.rstrip(os.sep) + os.sep):
+    if not absolute.startswith(root + os.sep):
         raise ValueError(f"{absolute!r} is not in the target")
-    return absolute[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+    return absolute[len(root) + 1 :].replace(os.sep, "/")
 
 
 def discover(root: Path, config: Config) -> Target:

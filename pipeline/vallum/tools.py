@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.resources
+import importlib.util
 import os
 import shutil
 import sys
@@ -58,10 +58,19 @@ def cache_folder() -> Path:
 
 def lock_file(name: str) -> Path:
     """The hashed requirements of the tool `name`."""
-    path = Path(str(importlib.resources.files("vallum_checks"))) / "locks" / f"{name}.txt"
+    path = packaged("vallum_checks") / "locks" / f"{name}.txt"
     if not path.is_file():
         raise Inconclusive(f"there is no lock file for the tool {name}")
     return path
+
+
+@functools.cache
+def packaged(package: str) -> Path:
+    """The folder of an installed package, for the files in it. Without importlib.resources: each check would load that anew."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise Inconclusive(f"the package {package} is not installed: reinstall vallum")
+    return Path(spec.origin).parent
 
 
 @functools.cache

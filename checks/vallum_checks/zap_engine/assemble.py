@@ -7,7 +7,6 @@ without an add-on `callhome`, and the spider needs one called `database`: two em
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import io
 import os
 import re
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 from vallum.artifacts import locked
 from vallum.errors import Inconclusive
 from vallum.process import run
-from vallum.tools import cache_folder
+from vallum.tools import cache_folder, packaged
 from vallum_checks.zap_engine.java import Java
 
 VERSION = "2.17.0"
@@ -63,7 +62,7 @@ class Assembled:
 
 def sources() -> Path:
     """The folder with the poms, the lock and the rules."""
-    return Path(str(importlib.resources.files("vallum_checks"))) / "zap_rules"
+    return packaged("vallum_checks") / "zap_rules"
 
 
 def digest() -> str:
