@@ -188,6 +188,44 @@ def test_a_finding_with_the_least_there_can_be() -> None:
     assert "CVE-2024-5569" in page(shop(findings=(judged(bare),), rules={}))
 
 
+def test_the_compiled_template_is_kept_and_is_made_anew_where_it_is_broken_or_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rendered(cache: Path) -> bytes:
+        monkeypatch.setenv("VALLUM_CACHE", str(cache))
+        html.template.cache_clear()
+        return html.render(shop(), Path())["index.html"]
+
+    first = rendered(tmp_path)
+    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    for broken in (b"", kept.read_bytes()[:-100], b"rubbish" * 1000):
+        kept.write_bytes(broken)
+        assert rendered(tmp_path) == first
+    (tmp_path / "a file").touch()
+    assert rendered(tmp_path / "a file") == first
+    html.template.cache_clear()
+
+
+def test_findings_that_differ_in_one_fact_differ_on_the_page() -> None:
+    """Blocks of a card that are alike are rendered once."""
+    one = FINDINGS[0]
+    others = {
+        "cwe": (90210,),
+        "owasp": ("A99:2025",),
+        "confidence": "sworn",
+        "cvss": "CVSS:4.0/X",
+        "aliases": ("ALIAS-9",),
+        "fix": "Mend it so.",
+        "checks": ("another-check",),
+        "rule": "another.rule",
+    }
+    for field, value in others.items():
+        other = msgspec.structs.replace(one, id="f" * 32, **{field: value})
+        page = html.render(shop(findings=(judged(one), judged(other))), Path())["index.html"].decode()
+        said = value if isinstance(value, str) else str(value[0])
+        assert page.split('id="f-' + "f" * 32)[1].count(said) >= 1, field
+
+
 def test_an_empty_verdict() -> None:
     empty = Verdict(
         status=Status.INCOMPLETE,

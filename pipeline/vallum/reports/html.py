@@ -10,22 +10,23 @@ import base64
 import functools
 import hashlib
 import shlex
+import tempfile
 from collections import Counter
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from markupsafe import Markup, escape
 
+from vallum import __version__
 from vallum.finding import Finding, Rule
 from vallum.reports import text
 from vallum.severity import Severity
+from vallum.tools import cache_folder, packaged
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     import jinja2
 
 MOST = 2_000
@@ -38,12 +39,15 @@ SHORT = 300
 """Characters of a text that is worth remembering as it stands on the page."""
 LONGEST = 6_000
 """Characters of any other text."""
+TEMPLATE = "index.html.j2"
 REASONS = 7
 """Reasons of a kind that are shown at once; the others open by a click, so that both kinds are seen."""
 MISSED = 200
 LISTED = 500
 STAGE_TITLE = {"source": "Source", "dependencies": "Dependencies", "images": "Images", "staged": "Staged deployment"}
 CWE = "https://cwe.mitre.org/data/definitions/"
+_Stages = Callable[[tuple[str, ...]], list[str]]
+"""Gives the rings of checks, from the outside in."""
 
 
 class Ring(msgspec.Struct, frozen=True):
@@ -57,7 +61,8 @@ class Ring(msgspec.Struct, frozen=True):
 
 
 class Card(NamedTuple):
-    """What the page says of one finding. `stages` are the rings of its checks, `cwe` numbers and addresses."""
+    """What the page says of one finding. `stages` are the rings of its checks, `cwe` numbers and addresses, `shared` is all
+    that its facts are made of: many findings of one rule have the same."""
 
     it: Finding
     judged: Judged
@@ -72,6 +77,7 @@ class Card(NamedTuple):
     request: str
     response: str
     fix: str
+    shared: tuple[object, ...]
 
 
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
@@ -84,9 +90,23 @@ def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
         script=script,
         style_hash=sha256(style),
         script_hash=sha256(script),
+        once=_once(),
         **data(verdict),
     )
     return {"index.html": text.to_bytes(page)}
+
+
+def _once() -> Callable[[tuple[object, ...], Callable[[], Markup]], Markup]:
+    """For the template: renders a block once for each key."""
+    rendered: dict[tuple[object, ...], Markup] = {}
+
+    def once(key: tuple[object, ...], caller: Callable[[], Markup]) -> Markup:
+        found = rendered.get(key)
+        if found is None:
+            found = rendered[key] = caller()
+        return found
+
+    return once
 
 
 @functools.cache
@@ -95,14 +115,34 @@ def template() -> jinja2.Template:
     import jinja2
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+        loader=jinja2.FileSystemLoader(packaged("vallum_templates") / "report"),
+        bytecode_cache=_compiled(),
     )
     environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
-    return environment.from_string(_source("index.html.j2").read_text("utf-8"))
+    return environment.get_template(TEMPLATE)
 
 
-def _source(name: str) -> Traversable:
-    return resources.files("vallum_templates") / "report" / name
+def _compiled() -> jinja2.BytecodeCache | None:
+    """Where the compiled template is kept, by vallum's version and the template's bytes: to compile it takes an eighth of a
+    second. Nowhere, where there is no such place."""
+    import jinja2
+
+    try:
+        folder = cache_folder() / "templates" / f"{__version__}-{jinja2.__version__}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return jinja2.FileSystemBytecodeCache(str(folder))
+    except (OSError, RuntimeError):  # read-only, full, or nobody's home
+        return None
+
+
+def _source(name: str) -> Path:
+    return packaged("vallum_templates") / "report" / name
 
 
 def sha256(source: str) -> str:
@@ -113,7 +153,12 @@ def sha256(source: str) -> str:
 def data(verdict: Verdict) -> dict[str, Any]:
     """What the template shows, apart from the verdict itself."""
     shown = verdict.findings[:MOST]
-    stages = {check.check: check.stage for check in verdict.checks}
+    stage_of = {check.check: check.stage for check in verdict.checks}
+
+    @functools.cache
+    def stages(checks: tuple[str, ...]) -> list[str]:
+        return sorted({stage_of[check] for check in checks if check in stage_of}, key=_stage_order)
+
     first = [
         reason
         for kind in ("blocked", "incomplete")
@@ -194,10 +239,20 @@ def _check(check: CheckResult) -> dict[str, Any]:
     }
 
 
-def _card(verdict: Verdict, judged: Judged, stages: dict[str, str], budget: list[int]) -> Card:
+def _card(verdict: Verdict, judged: Judged, stages: _Stages, budget: list[int]) -> Card:
     finding = judged.finding
     rule = text.rule_of(verdict, finding)
     place = finding.location
+    of_finding = (
+        finding.rule,
+        finding.checks,
+        finding.cwe,
+        finding.owasp,
+        finding.aliases,
+        finding.cvss,
+        finding.confidence,
+    )
+    of_place = (finding.suppression, finding.operation, finding.package)
     return Card(
         it=finding,
         judged=judged,
@@ -205,18 +260,15 @@ def _card(verdict: Verdict, judged: Judged, stages: dict[str, str], budget: list
         title=text.line(rule.name if rule.name != rule.id else finding.message, 200) or finding.rule,
         where=text.line(text.where(finding), 300),
         operation=text.operation(finding),
-        stages=_stages(finding, stages),
+        stages=stages(finding.checks),
         uri=rule.uri if rule.uri.startswith(("https://", "http://")) else "",
         cwe=[(number, f"{CWE}{number}.html") for number in finding.cwe],
         snippet=_evidence(place.snippet if place else "", budget),
         request=_evidence(finding.exchange.request if finding.exchange else "", budget),
         response=_evidence(finding.exchange.response if finding.exchange else "", budget),
         fix=finding.fix or rule.help,
+        shared=(finding.fix, rule, of_finding, of_place, msgspec.structs.astuple(judged)[1:]),
     )
-
-
-def _stages(finding: Finding, stages: dict[str, str]) -> list[str]:
-    return sorted({stages[check] for check in finding.checks if check in stages}, key=_stage_order)
 
 
 def _stage_order(stage: str) -> int:
@@ -233,13 +285,13 @@ def _evidence(value: str, budget: list[int]) -> str:
     return cut if len(value) <= room else f"{cut}\n… {len(value) - room:,} more characters in findings.json"
 
 
-def _facets(shown: tuple[Judged, ...], stages: dict[str, str]) -> dict[str, list[tuple[str, int]]]:
+def _facets(shown: tuple[Judged, ...], stages: _Stages) -> dict[str, list[tuple[str, int]]]:
     """For each filter its values among what is shown, and how many findings have them."""
     severity = Counter(str(each.finding.severity) for each in shown)
     disposition = Counter(str(each.disposition) for each in shown)
     check = Counter(name for each in shown for name in each.finding.checks)
     service = Counter(each.finding.service for each in shown)
-    stage = Counter(name for each in shown for name in _stages(each.finding, stages))
+    stage = Counter(name for each in shown for name in stages(each.finding.checks))
     return {
         "sev": [(each, severity[each]) for each in map(str, Severity) if severity[each]],
         "disp": [(each, disposition[each]) for each in map(str, Disposition) if disposition[each]],

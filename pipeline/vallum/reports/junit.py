@@ -11,7 +11,8 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
+
+from markupsafe import escape
 
 from vallum.reports import text
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
@@ -126,14 +127,11 @@ def _element(tag: str, message: str, kind: str, body: str) -> str:
 
 
 def _attribute(value: str, limit: int = 0) -> str:
-    value = text.line(value, limit)
-    return quoteattr(value) if "&" in value or "<" in value or ">" in value or '"' in value else f'"{value}"'
+    return f'"{escape(text.line(value, limit))}"'
 
 
 def _content(value: str) -> str:
-    if not ("&" in value or "<" in value or ">" in value):
-        return text.plain(value)
-    return escape(text.plain(value))
+    return str(escape(text.plain(value)))
 
 
 _repeated = functools.lru_cache(REMEMBERED)(_content)
