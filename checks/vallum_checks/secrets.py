@@ -85,10 +85,13 @@ def _detect_secrets(ctx: Context, texts: Texts) -> Outcome:
     argv += ["--disable-plugin", "IPPublicDetector"]
     argv += [part for name in FILTERS_OFF for part in ("--disable-filter", name)]
     copied = set(texts.copies.values())
-    # it takes no file outside its working directory, and says nothing
+    fit = [path for path in texts.paths if path not in texts.missed and path not in copied]
+    fit.sort(key=lambda path: -texts.sizes[path])
+    # It takes no file outside its working directory, and says nothing. The few copies first, and the largest files of the
+    # rest, so that all cores are busy to the end.
     groups = [
-        (ctx.target.root, [f"./{path}" for path in texts.paths if path not in texts.missed and path not in copied]),
         (ctx.scratch, [f"./{copy.relative_to(ctx.scratch)}" for copy in texts.copies]),
+        (ctx.target.root, [f"./{path}" for path in fit]),
     ]
     found: list[tuple[str, _Secret]] = []
     seen: set[str] = set()

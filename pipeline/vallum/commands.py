@@ -62,10 +62,15 @@ def pipeline(root: Path, selected: tuple[str, ...]) -> str:
         ):  # if we are killed, no earlier run's pass must lie there as this one's
             (root / artifacts.FOLDER / name).unlink(missing_ok=True)
         planned = _plan(root, selected)
-        made = plan.load(root)
+        made, config = plan.load(root), planned[2]
         say(f"running {len(made.planned())} checks")
-        _run_sessions(root, gather.sessions(*planned))
-        return judgement.conclude(root, made, time.monotonic() - began, planned[2])
+        outcomes: judgement.Outcomes = {}
+        _run_sessions(
+            root,
+            gather.sessions(*planned),
+            lambda session: outcomes.update(judgement.outcomes_of(root, made, config, session)),
+        )
+        return judgement.conclude(root, made, time.monotonic() - began, config, outcomes)
 
 
 def gate(root: Path, _selected: tuple[str, ...]) -> str:
@@ -127,10 +132,10 @@ def scope(root: Path, selected: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(selected))
 
 
-def _run_sessions(root: Path, bodies: dict[str, Callable[[], None]]) -> None:
+def _run_sessions(root: Path, bodies: dict[str, Callable[[], None]], ended: Callable[[str], None]) -> None:
     """Each session in a copy of this process. How they end proves nothing: a killed one has left no outcome."""
     log = root / artifacts.FOLDER / "run.log"
-    bad = run_all(bodies, os.cpu_count() or 2, log, judgement.warm)
+    bad = run_all(bodies, os.cpu_count() or 2, log, judgement.warm, ended)
     for said in bad:
         say(f"  {said}")
     for last in tail(log, 4000).splitlines()[-6:] if bad else ():

@@ -20,7 +20,7 @@ from vallum.config import Config
 from vallum.errors import UserError
 from vallum.gate import judge
 from vallum.intelligence import Intelligence
-from vallum.outcome import NotApplicable
+from vallum.outcome import NotApplicable, Outcome
 from vallum.plan import Plan
 from vallum.policy import Facts
 from vallum.progress import say
@@ -108,16 +108,29 @@ def _baseline(config: Config, settings: Settings) -> Baseline | None:
     return None
 
 
-def judged(root: Path, made: Plan, seconds: float, config: Config | None = None) -> Verdict:
-    """Judge what the plan's checks left; writes nothing. `config`: as the plan was made with, where that is at hand."""
-    config = config or gather.open_target(root)[1]
-    # nothing below makes cycles, and looking for them among a million findings costs more than the judging
+Outcomes = dict[tuple[str, str], Outcome]
+"""By check and unit."""
+
+
+def outcomes_of(root: Path, made: Plan, config: Config, session: str = "") -> Outcomes:
+    """What the plan's checks left, or those of one session."""
+    # nothing from here on makes cycles, and looking for them among a million findings costs more than the judging
     gc.disable()
-    outcomes = {
+    return {
         (planned.check, unit): read(root, planned.check, unit, made.run, config.limits.outcome_mb << 20)
         for planned in made.planned()
+        if session in {"", gather.session_named(planned.check, planned.stage)}
         for unit in planned.units
     }
+
+
+def judged(
+    root: Path, made: Plan, seconds: float, config: Config | None = None, outcomes: Outcomes | None = None
+) -> Verdict:
+    """Judge what the plan's checks left; writes nothing. `config`: as the plan was made with, `outcomes`: what they left,
+    where these are at hand."""
+    config = config or gather.open_target(root)[1]
+    outcomes = outcomes_of(root, made, config) if outcomes is None else outcomes
     seen, remarks = history.first_seen(root)
     shown = (*changes(made), *(Notice(f"{artifacts.FOLDER}/history.sqlite", remark) for remark in remarks))
     known = facts(made, config, mergebase.trusted(root).read, shown, root=root)
@@ -158,15 +171,17 @@ def keep(root: Path, verdict: Verdict) -> tuple[list[Written], tuple[str, ...]]:
     return written, tuple(remarks)
 
 
-def conclude(root: Path, made: Plan, seconds: float, config: Config | None = None) -> str:
+def conclude(
+    root: Path, made: Plan, seconds: float, config: Config | None = None, outcomes: Outcomes | None = None
+) -> str:
     """Judge what the plan's checks left, write verdict and reports, tell the person; returns why it is no pass, or ''.
 
-    `config` is as for `judged`.
+    `config` and `outcomes` are as for `judged`.
     """
     from vallum.reports import console
     from vallum.reports.github import emit
 
-    verdict = judged(root, made, seconds, config)
+    verdict = judged(root, made, seconds, config, outcomes)
     with contextlib.suppress(UserError):  # judged again, it has still been promoted, or not
         before = _last(root, Fate)
         if before.run == verdict.run:

@@ -6,6 +6,8 @@ A nox of its own for each check took a third of a second of both cores, and a lo
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import os
 import signal
 import sys
@@ -24,9 +26,14 @@ ENDING = 15.0
 
 
 def run_all(
-    works: Mapping[str, Callable[[], None]], at_once: int, log: Path, meanwhile: Callable[[], None]
+    works: Mapping[str, Callable[[], None]],
+    at_once: int,
+    log: Path,
+    meanwhile: Callable[[], None],
+    ended: Callable[[str], None],
 ) -> list[str]:
-    """Do all `works` in their order, `at_once` at a time, each in a process group of its own; `meanwhile` once they run.
+    """Do all `works` in their order, `at_once` at a time, each in a process group of its own; `meanwhile` once they run, and
+    `ended` after each, with its name, while others run.
 
     What they print goes to `log`, but for what they `say`. Whatever ends this, ends them. Returns those that did not end
     well, each with how: proof of nothing, but it explains what is missing.
@@ -44,9 +51,13 @@ def run_all(
                 meanwhile()
                 meanwhile = _nothing
                 pid, status = os.wait()
-                name = running.pop(pid, "")
-                if name and status:
+                if pid not in running:
+                    continue
+                name = running.pop(pid)
+                if status:
                     bad.append(f"{name}: {_said(os.waitstatus_to_exitcode(status))}")
+                meanwhile = functools.partial(ended, name)
+            meanwhile()
         finally:
             _end(running)
     return bad
@@ -71,6 +82,7 @@ def _copy(work: Callable[[], None], log: int) -> int:
     if pid:
         return pid
     code = BUG
+    gc.enable()  # the original may do without while it judges
     try:
         os.setsid()
         speak_through(os.dup(2))

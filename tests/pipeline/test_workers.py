@@ -26,6 +26,10 @@ def nothing() -> None:
     pass
 
 
+def none(_: str) -> None:
+    pass
+
+
 def test_all_run_and_what_they_print_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def loud() -> None:
         print("printed")
@@ -35,11 +39,12 @@ def test_all_run_and_what_they_print_is_kept(tmp_path: Path, capfd: pytest.Captu
     works: dict[str, Callable[[], None]] = {
         f"work {n}": partial(leave, tmp_path / str(n), f"{os.getpid()}") for n in range(5)
     }
-    called = []
-    bad = run_all({**works, "loud": loud}, 2, tmp_path / "log", lambda: called.append(os.getpid()))
+    called, ended = [], []
+    bad = run_all({**works, "loud": loud}, 2, tmp_path / "log", lambda: called.append(os.getpid()), ended.append)
     assert bad == []
     assert [(tmp_path / str(n)).read_text() for n in range(5)] == [str(os.getpid())] * 5
     assert called == [os.getpid()]
+    assert sorted(ended) == sorted([*works, "loud"])
     assert (tmp_path / "log").read_text().splitlines() == ["printed", "a library's warning"]
     assert capfd.readouterr() == ("", "said\n")
 
@@ -47,7 +52,7 @@ def test_all_run_and_what_they_print_is_kept(tmp_path: Path, capfd: pytest.Captu
 def test_nothing_is_written_through_a_link_of_the_targets(tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("kept")
     (tmp_path / "log").symlink_to(tmp_path / "theirs")
-    assert run_all({"loud": partial(print, "printed")}, 1, tmp_path / "log", nothing) == []
+    assert run_all({"loud": partial(print, "printed")}, 1, tmp_path / "log", nothing, none) == []
     assert ((tmp_path / "theirs").read_text(), (tmp_path / "log").read_text()) == ("kept", "printed\n")
 
 
@@ -59,7 +64,7 @@ def test_no_more_at_once_than_asked_for(tmp_path: Path) -> None:
         (tmp_path / f"seen {number}").write_text(str(len(list(tmp_path.glob("at work *")))))
         mark.unlink()
 
-    assert run_all({str(n): partial(work, n) for n in range(6)}, 2, tmp_path / "log", nothing) == []
+    assert run_all({str(n): partial(work, n) for n in range(6)}, 2, tmp_path / "log", nothing, none) == []
     assert {path.read_text() for path in tmp_path.glob("seen *")} <= {"1", "2"}
 
 
@@ -71,7 +76,7 @@ def test_how_each_ended_is_told(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     works = {"bug": bug, "killed": killed, "exits": lambda: sys.exit(0), "well": partial(leave, tmp_path / "w", "")}
-    assert run_all(works, 1, tmp_path / "log", nothing) == [
+    assert run_all(works, 1, tmp_path / "log", nothing, none) == [
         "bug: its process ended with an error",
         "killed: its process was killed by signal 9",
         "exits: its process ended with an error",
@@ -94,7 +99,7 @@ def work():
     finally:
         (root / "ended").touch()
 with ended_by_signals():
-    run_all({"work": work}, 1, root / "log", lambda: None)
+    run_all({"work": work}, 1, root / "log", lambda: None, print)
 """
 
 
