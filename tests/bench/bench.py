@@ -7,57 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-MAIN = [sys.executable, "-I", str(ROOT / "pipeline" / "vallum" / "__main__.py")]
-sys.path[:0] = [str(ROOT / name) for name in ("pipeline", "checks", "templates")]
-
-LINE = "subprocess.call('run %s' % name_{n}, shell=True)\n"
-
-
-def timed(argv: list[str], repeat: int = 3, cwd: Path | None = None) -> tuple[float, float]:
-    """The least wall time of `repeat` runs and the CPU time of that run, in seconds."""
-    best = (float("inf"), 0.0)
-    for _ in range(repeat):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        began = time.perf_counter()
-        subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        wall = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        best = min(best, (wall, cpu))
-    return best
-
-
-def peak(argv: list[str]) -> int:
-    """Peak resident memory in MB of the largest process of our own that `argv` starts (itself included)."""
-    done = subprocess.run(["/usr/bin/env", "python3", "-c", PEAK, *argv], capture_output=True, text=True, check=False)
-    return int(done.stdout.split()[-1]) // 1024
-
-
-PEAK = (
-    "import resource, subprocess, sys\n"
-    "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-)
-
-
-def tree(folder: Path, files: int, findings: int) -> Path:
-    """A repository of `files` Python files with `findings` calls that bandit reports."""
-    each = max(1, findings // files)
-    for number in range(files):
-        path = folder / f"service_{number % 20}" / f"module_{number}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        body = "".join(LINE.format(n=n) for n in range(each)) if number * each < findings else ""
-        path.write_text("import subprocess  # nosec\n\n\ndef work():\n    return 1\n\n\n" + body)
-    return folder
+from measuring import MAIN, peak, timed, tree
+from static import bench_static
 
 
 def only(folder: Path, *names: str) -> None:
@@ -177,80 +133,6 @@ def outcomes(root: Path, findings: int, checks: int = 20) -> Path:
     os.environ["VALLUM_RUN"] = "bench"
     plan.store(root, plan.make(made, target, Config()))
     return root
-
-
-def bench_static() -> None:
-    """The static part against its bound: max(slowest tool, all tools' CPU / cores), the tools measured in the same run."""
-    with tempfile.TemporaryDirectory() as temporary:
-        shop = Path(temporary) / "shop"
-        shutil.copytree(ROOT / "examples" / "shop", shop, ignore=shutil.ignore_patterns(".vallum", "node_modules"))
-        big = tree(Path(temporary) / "big", 2_000, 2_000)
-        for name, folder in (("examples/shop", shop), ("2,000 Python files", big)):
-            config = folder / "vallum.toml"
-            static_only(config, config.read_text() if config.exists() else "")
-            told = Path(temporary) / "told"
-            argv = [sys.executable, "-I", "-c", TOLD, *sys.path[:3], str(told), "-C", str(folder)]
-            timed(argv, 1)
-            best = (float("inf"), "")
-            ratios = []
-            for _ in range(5):
-                told.write_text("")
-                wall, cpu = timed(argv, 1)
-                tools = [json.loads(line) for line in told.read_text().splitlines()]
-                slowest = max(tool["wall"] for tool in tools)
-                alone = sum(tool["cpu"] for tool in tools)
-                bound = max(slowest, alone / (os.cpu_count() or 1))
-                ratios.append(wall / bound)
-                said = (
-                    f"{wall:.1f} s wall, {cpu:.1f} s CPU in all; the tools {alone:.1f} s CPU, slowest {slowest:.1f} s: "
-                    f"bound {bound:.1f} s, ratio {wall / bound:.2f}"
-                )
-                spent = sorted(((tool["cpu"], tool["check"]) for tool in tools), reverse=True)
-                said += "\n  " + ", ".join(f"{check} {seconds:.1f}" for seconds, check in spent)
-                best = min(best, (wall, said))
-            print(f"{name}: {best[1]}\n  ratios of all runs: {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
-
-
-TOLD = """
-import json, os, resource, sys, time
-sys.path[:0] = sys.argv[1:4]
-told = sys.argv[4]
-sys.argv[1:] = sys.argv[5:]
-from vallum import runner
-run = runner.run_unit
-def watched(check, *more):
-    def spent():
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-    cpu, began, own = spent(), time.perf_counter(), time.process_time()
-    outcome = run(check, *more)
-    wall = time.perf_counter() - began - (time.process_time() - own)
-    with open(told, "a") as file:
-        file.write(json.dumps({"check": check.id, "cpu": spent() - cpu, "wall": wall}) + "\\n")
-    return outcome
-runner.run_unit = watched
-from vallum.cli import main
-main()
-"""
-"""vallum as ever, but that it writes down what the processes of each check took, and how long it waited for them."""
-
-
-def static_only(config: Path, text: str) -> None:
-    """Switch the staged checks and the images off."""
-    from vallum.check import Stage
-    from vallum_checks import CHECKS
-
-    off = "".join(
-        f'\n[checks.{check.id}]\nrequire = "off"\n' for check in CHECKS if check.stage in {Stage.STAGED, Stage.IMAGES}
-    )
-    kept = text.split("[environment]", maxsplit=1)[0]
-    lines, skip = [], False
-    for line in kept.splitlines():
-        if line.startswith("["):
-            skip = line.startswith(("[checks.zap]", "[checks.schemathesis]", "[checks.image]"))
-        if not skip:
-            lines.append(line)
-    config.write_text("\n".join(lines) + off)
 
 
 def bench_kill() -> None:
