@@ -8,6 +8,7 @@ case carries the verdict, so that a red verdict is red here too, whatever its re
 from __future__ import annotations
 
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from markupsafe import escape
 from vallum.reports import text
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
 
+_SPECIAL = re.compile("[&<>\"']").search
 NEWLINE = "\n"
 REMEMBERED = 8_192
 """Texts whose escaped form is kept: messages and repairs of rules repeat a lot."""
@@ -127,11 +129,15 @@ def _element(tag: str, message: str, kind: str, body: str) -> str:
 
 
 def _attribute(value: str, limit: int = 0) -> str:
-    return f'"{escape(text.line(value, limit))}"'
+    return f'"{_escaped(text.line(value, limit))}"'
 
 
 def _content(value: str) -> str:
-    return str(escape(text.plain(value)))
+    return _escaped(text.plain(value))
+
+
+def _escaped(value: str) -> str:
+    return str(escape(value)) if _SPECIAL(value) else value
 
 
 _repeated = functools.lru_cache(REMEMBERED)(_content)
