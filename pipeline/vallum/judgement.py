@@ -151,8 +151,9 @@ def warm() -> None:
     import sqlite3  # noqa: F401 - the import is the point
 
     from vallum.reports import console, github, html  # noqa: F401 - so too
+    from vallum.reports.template import template
 
-    html.template()
+    template()
 
 
 def publish(root: Path, verdict: Verdict, also: Callable[[], None] = lambda: None) -> list[Written]:

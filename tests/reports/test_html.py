@@ -15,6 +15,7 @@ from tests.reports.verdicts import CHECKS, FINDINGS, judged, shop
 from vallum.finding import Exchange, Location
 from vallum.outcome import Coverage, Missed
 from vallum.reports import html
+from vallum.reports.template import template
 from vallum.verdict import Reason, Status, Verdict
 
 ROOT = Path("/nonexistent")
@@ -193,7 +194,7 @@ def test_the_compiled_template_is_kept_and_is_made_anew_where_it_is_broken_or_ca
 ) -> None:
     def rendered(cache: Path) -> bytes:
         monkeypatch.setenv("VALLUM_CACHE", str(cache))
-        html.template.cache_clear()
+        template.cache_clear()
         return html.render(shop(), Path())["index.html"]
 
     first = rendered(tmp_path)
@@ -203,7 +204,7 @@ def test_the_compiled_template_is_kept_and_is_made_anew_where_it_is_broken_or_ca
         assert rendered(tmp_path) == first
     (tmp_path / "a file").touch()
     assert rendered(tmp_path / "a file") == first
-    html.template.cache_clear()
+    template.cache_clear()
 
 
 def test_findings_that_differ_in_one_fact_differ_on_the_page() -> None:

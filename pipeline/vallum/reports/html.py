@@ -10,24 +10,18 @@ import base64
 import functools
 import hashlib
 import shlex
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from markupsafe import Markup, escape
 
-from vallum import __version__
 from vallum.finding import Finding, Rule
 from vallum.reports import text
+from vallum.reports.template import once, source, template
 from vallum.severity import Severity
-from vallum.tools import cache_folder, packaged
 from vallum.verdict import CheckResult, Disposition, Judged, Status, Verdict
-
-if TYPE_CHECKING:
-    import jinja2
 
 MOST = 2_000
 """Findings shown, worst first: a page of 2,000 opens in a second or two, one of 20,000 does not. The rest is counted."""
@@ -35,11 +29,6 @@ EVIDENCE = 4_000
 """Characters of one excerpt, request or response."""
 ALL_EVIDENCE = 4_000_000
 """Characters of evidence of all findings together."""
-SHORT = 300
-"""Characters of a text that is worth remembering as it stands on the page."""
-LONGEST = 6_000
-"""Characters of any other text."""
-TEMPLATE = "index.html.j2"
 REASONS = 7
 """Reasons of a kind that are shown at once; the others open by a click, so that both kinds are seen."""
 MISSED = 200
@@ -83,66 +72,17 @@ class Card(NamedTuple):
 def render(verdict: Verdict, root: Path) -> dict[str, bytes]:
     """`{"index.html": …}`."""
     del root
-    style, script = (_source(name).read_text("utf-8") for name in ("style.css", "report.js"))
+    style, script = (source(name).read_text("utf-8") for name in ("style.css", "report.js"))
     page = template().generate(
         verdict=verdict,
         style=style,
         script=script,
         style_hash=sha256(style),
         script_hash=sha256(script),
-        once=_once(),
+        once=once(),
         **data(verdict),
     )
     return {"index.html": text.to_bytes(page)}
-
-
-def _once() -> Callable[[tuple[object, ...], Callable[[], Markup]], Markup]:
-    """For the template: renders a block once for each key."""
-    rendered: dict[tuple[object, ...], Markup] = {}
-
-    def once(key: tuple[object, ...], caller: Callable[[], Markup]) -> Markup:
-        found = rendered.get(key)
-        if found is None:
-            found = rendered[key] = caller()
-        return found
-
-    return once
-
-
-@functools.cache
-def template() -> jinja2.Template:
-    """The page's template, compiled once."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-        loader=jinja2.FileSystemLoader(packaged("vallum_templates") / "report"),
-        bytecode_cache=_compiled(),
-    )
-    environment.filters |= {"duration": text.duration, "count": text.count, "plain": text.plain}
-    return environment.get_template(TEMPLATE)
-
-
-def _compiled() -> jinja2.BytecodeCache | None:
-    """Where the compiled template is kept, by vallum's version and the template's bytes: to compile it takes an eighth of a
-    second. Nowhere, where there is no such place."""
-    import jinja2
-
-    try:
-        folder = cache_folder() / "templates" / f"{__version__}-{jinja2.__version__}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return jinja2.FileSystemBytecodeCache(str(folder))
-    except (OSError, RuntimeError):  # read-only, full, or nobody's home
-        return None
-
-
-def _source(name: str) -> Path:
-    return packaged("vallum_templates") / "report" / name
 
 
 def sha256(source: str) -> str:
@@ -299,15 +239,3 @@ def _facets(shown: tuple[Judged, ...], stages: _Stages) -> dict[str, list[tuple[
         "svc": sorted(service.items()),
         "stage": [(each, stage[each]) for each in text.STAGES if stage[each]],
     }
-
-
-def _finalize(value: object) -> object:
-    """Whatever the template prints: bounded, without control characters. Our own style and script pass as Markup."""
-    if type(value) is not str:
-        return value
-    return _safe(value) if len(value) < SHORT else escape(text.plain(value[:LONGEST] + "…" * (len(value) > LONGEST)))
-
-
-@functools.lru_cache(8_192)  # names and sentences of checks and rules stand on the page again and again
-def _safe(value: str) -> Markup:
-    return escape(text.plain(value))
