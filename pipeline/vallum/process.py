@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 import select
@@ -205,13 +206,26 @@ def _ended(process: subprocess.Popen[bytes], deadline: float) -> int:
     return process.wait()
 
 
+def fork() -> int:
+    """os.fork for a copy that never collects what the original had: to end another's object may wait forever for its threads
+    (gRPC's did), and would write to memory that both share."""
+    collecting = gc.isenabled()
+    gc.disable()
+    pid = os.fork()
+    if pid == 0:
+        gc.freeze()
+    if collecting:
+        gc.enable()
+    return pid
+
+
 def beside(work: Callable[[], bytes]) -> Callable[[], bytes]:
     """Do `work` in a copy of this process, on another core; what is returned waits for its bytes.
 
     Call it while there is one thread only. The copy dies with us. Waiting raises Inconclusive where it left nothing.
     """
     reading, writing = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         code = 1
         try:

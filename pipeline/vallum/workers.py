@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from vallum.process import ended_by_signals
+from vallum.process import ended_by_signals, fork
 from vallum.progress import speak_through
 
 BUG = 70
@@ -78,7 +78,7 @@ def _copy(work: Callable[[], None], log: int) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
-    pid = os.fork()
+    pid = fork()
     if pid:
         return pid
     code = BUG

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -54,6 +55,31 @@ def test_nothing_is_written_through_a_link_of_the_targets(tmp_path: Path) -> Non
     (tmp_path / "log").symlink_to(tmp_path / "theirs")
     assert run_all({"loud": partial(print, "printed")}, 1, tmp_path / "log", nothing, none) == []
     assert ((tmp_path / "theirs").read_text(), (tmp_path / "log").read_text()) == ("kept", "printed\n")
+
+
+def test_what_the_original_had_is_not_collected_in_a_copy(tmp_path: Path) -> None:
+    """A gRPC channel that is ended in a copy waits forever for threads that only the original has."""
+
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            if os.getpid() != original:
+                (tmp_path / "collected").touch()
+
+    original = os.getpid()
+    gc.collect()
+    gc.disable()
+    try:
+        Circle()
+        assert (
+            run_all({"collects": lambda: print(gc.isenabled(), gc.collect())}, 1, tmp_path / "log", nothing, none) == []
+        )
+    finally:
+        gc.enable()
+    assert (tmp_path / "log").read_text().startswith("True ")
+    assert not (tmp_path / "collected").exists()
 
 
 def test_no_more_at_once_than_asked_for(tmp_path: Path) -> None:
