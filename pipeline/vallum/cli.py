@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import secrets
 import sys
@@ -77,8 +76,10 @@ def main() -> NoReturn:
         print("error: this is a bug in vallum; there is no verdict. Please report the lines above.", file=sys.stderr)
         code = 4
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # whoever read it has gone
+        try:
             stream.flush()
+        except OSError:  # a plan that nobody got is no empty plan
+            code = code or 3
     os._exit(code)  # at once: to give back the memory of a million findings, one by one, takes seconds
 
 

@@ -95,6 +95,15 @@ def test_gather_then_gate_as_in_a_matrix(make_tree, vallum):
     assert vallum("-C", str(root), "-s", "gate").returncode == 0
 
 
+def test_a_plan_that_nobody_got_is_no_plan(make_tree):
+    root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit")})
+    argv = [sys.executable, "-I", str(MAIN), "-C", str(root), "-s", "plan", "--", "--json"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, timeout=300, check=False)
+    assert done.returncode == 3, done.stderr
+    assert subprocess.run(argv, capture_output=True, timeout=300, check=False).stdout == b'["bandit"]\n'
+
+
 def test_the_list_names_every_check(vallum, tmp_path):
     done = vallum("-l", cwd=tmp_path)
     assert done.returncode == 0
