@@ -138,15 +138,29 @@ def test_the_targets_bandit_settings_silence_nothing(make_tree, vallum):
     assert vallum("-C", str(root), cwd=root).returncode == 1
 
 
+WAITS = """
+[[check]]
+id = "waits"
+summary = "waits until it may go on"
+files = ["*.py"]
+argv = [{python}, "waits.txt"]
+sarif = "none.sarif"
+"""
+
+
 def test_two_runs_at_once_in_one_place(make_tree, vallum):
-    root = make_tree({"a.py": WEAK, "vallum.toml": only("bandit")})
+    waits = "import pathlib, time\npathlib.Path('started').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)\n"
+    settings = only(extra=WAITS.format(python=json.dumps(sys.executable)))
+    root = make_tree({"a.py": WEAK, "waits.txt": waits, "vallum.toml": settings})
     first = subprocess.Popen([sys.executable, "-I", str(MAIN), "-C", str(root)], stderr=subprocess.DEVNULL)
-    log = root / ".vallum" / "run.log"
-    end = time.monotonic() + 60
-    while not log.exists() and time.monotonic() < end:
-        time.sleep(0.01)
-    done = vallum("-C", str(root))
-    assert first.wait(60) == 1
+    try:
+        end = time.monotonic() + 60
+        while not (root / "started").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        done = vallum("-C", str(root))
+    finally:
+        (root / "go").touch()
+    assert first.wait(60) == 3, "it left no report"
     assert done.returncode == 2
     assert "another vallum is at work" in done.stderr
 
