@@ -23,14 +23,13 @@ def parsed(files: Iterable[bytes], name: str) -> dict[str, Any]:
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
     from google.protobuf.message import DecodeError
 
-    found = {}
+    found = []
     for data in files:
         try:
-            one = FileDescriptorProto.FromString(data)
+            found.append(FileDescriptorProto.FromString(data))
         except DecodeError as error:
             raise Inconclusive(f"{name}: what describes a file cannot be read ({error})") from None
-        found[one.name] = one
-    return found
+    return _by_name(found, name)
 
 
 def in_set(data: bytes, name: str) -> dict[str, Any]:
@@ -39,11 +38,22 @@ def in_set(data: bytes, name: str) -> dict[str, Any]:
     from google.protobuf.message import DecodeError
 
     try:
-        found = {one.name: one for one in FileDescriptorSet.FromString(data).file}
+        found = _by_name(FileDescriptorSet.FromString(data).file, name)
     except DecodeError as error:
         raise Inconclusive(f"{name} is no set of descriptors ({error})") from None
     if not any(one.service for one in found.values()):
         raise Inconclusive(f"{name} holds no service")
+    return found
+
+
+def _by_name(files: Iterable[Any], name: str) -> dict[str, Any]:
+    """Where a text is no UTF-8, protobuf gives its bytes: of what we read ourselves, that is none. Raises Inconclusive."""
+    found = {}
+    for one in files:
+        names = (one.name, one.package, *one.dependency, *(each.name for each in one.service))
+        if not all(isinstance(each, str) for each in names):
+            raise Inconclusive(f"{name}: a name in what describes a file is no text")
+        found[one.name] = one
     return found
 
 
