@@ -117,7 +117,7 @@ def start_of(path: Path | str, limit: int) -> bytes:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return artifacts.start_of(handle, limit, status.st_size)
+        return artifacts.read_open(handle, limit, status.st_size)
     finally:
         os.close(handle)
 

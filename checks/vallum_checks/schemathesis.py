@@ -82,10 +82,9 @@ def run_on(deployment: Deployment, ctx: Context) -> Outcome:
     if not found:
         raise Inconclusive("no service's API definition is of a kind that schemathesis reads: OpenAPI, GraphQL")
     env = ctx.tool("schemathesis")
-    largest = sorted(
-        found, key=lambda surface: -len(surface.definition.operations)
-    )  # first, so that no core waits for it
-    jobs = {surface.service: _argv(ctx, env.bin("schemathesis"), deployment, surface) for surface in largest}
+    # the largest first, so that no core waits for it at the end
+    ordered = sorted(found, key=lambda surface: -len(surface.definition.operations))
+    jobs = {surface.service: _argv(ctx, env.bin("schemathesis"), deployment, surface) for surface in ordered}
     reasons, codes = _run_all(ctx, deployment, jobs)
     tested = {}
     for surface in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -48,11 +49,13 @@ def read(path: Path | str, limit: int = MAX_READ) -> bytes:
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{os.path.basename(path)} is no regular file")
         if status.st_size > limit:
             raise ValueError(f"{os.path.basename(path)} has {status.st_size} bytes, more than the limit of {limit}")
-        data = start_of(handle, limit + 1, status.st_size)
+        data = read_open(handle, limit + 1, status.st_size)
     finally:
         os.close(handle)
     if len(data) > limit:
@@ -60,7 +63,7 @@ def read(path: Path | str, limit: int = MAX_READ) -> bytes:
     return data
 
 
-def start_of(handle: int, limit: int, size: int) -> bytes:
+def read_open(handle: int, limit: int, size: int) -> bytes:
     """The first `limit` bytes of an open regular file that should have `size`. Thousands are read: without a buffer between."""
     first = os.read(handle, min(limit, size + 1))  # a byte more than is there tells whether it has grown
     if len(first) == size:

@@ -88,7 +88,7 @@ class Target:
         text = str(path)
         if text in self._names:
             return text
-        return text[2:] if text[:2] == "./" and text[2:] in self._names else _relative(self.base, text)
+        return text[2:] if text[:2] == "./" and text[2:] in self._names else _relative(str(self.root), text)
 
     @functools.cached_property
     def base(self) -> str:
@@ -112,12 +112,12 @@ def _any_of(globs: tuple[str, ...]) -> re.Pattern[str]:
 
 @functools.lru_cache(65_536)  # a check asks for every finding
 def _relative(root: str, path: str) -> str:
-    absolute = os.path.normpath(os.path.join(root or os.sep, path))
-    if absolute == (root or os.sep):
+    absolute = os.path.normpath(os.path.join(root, path))
+    if absolute == root:
         return "."
-    if not absolute.startswith(root + os.sep):
+    if not absolute.startswith(root.rstrip(os.sep) + os.sep):
         raise ValueError(f"{absolute!r} is not in the target")
-    return absolute[len(root) + 1 :].replace(os.sep, "/")
+    return absolute[len(root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 
 def discover(root: Path, config: Config) -> Target:

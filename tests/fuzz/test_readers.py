@@ -37,9 +37,8 @@ def test_the_corpus_is_small() -> None:
 
 @pytest.mark.slow
 def test_half_a_minute() -> None:
-    seed = int(
-        os.environ.get("VALLUM_FUZZ_SEED", "20261123")
-    )  # the same inputs in each run; `nox -s fuzz` tries others
+    # the same inputs in each run; `nox -s fuzz` tries others
+    seed = int(os.environ.get("VALLUM_FUZZ_SEED", "20261123"))
     told = fuzz(SECONDS, list(READERS), seed)
     for name, (count, wrong) in told.items():
         assert count > 0

@@ -27,7 +27,7 @@ def test_what_is_no_file_of_the_target_is_not_read(tmp_path: Path, monkeypatch: 
     (tmp_path / "t").mkdir()
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "t" / "link").symlink_to(tmp_path / "secret")
-    for path, error in (("link", OSError), ("../secret", ValueError), ("none", OSError), (".", ValueError)):
+    for path, error in (("link", OSError), ("../secret", ValueError), ("none", OSError), (".", OSError)):
         with pytest.raises(error):
             sources.text(target, path)
     monkeypatch.setattr(sources, "MAX_SOURCE", 3)

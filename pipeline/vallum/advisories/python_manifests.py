@@ -159,11 +159,7 @@ def _add(manifest: Manifest, text: str, at: int, root: Path | None = None) -> No
 
 
 def _is_folder(root: Path, manifest: str, text: str) -> bool:
-    return (
-        "/" in text
-        and "@" not in text
-        and os.path.isdir(root / PurePosixPath(manifest).parent / text.partition("[")[0])
-    )
+    return "/" in text and "@" not in text and os.path.isdir((root / manifest).parent / text.partition("[")[0])
 
 
 def _address(manifest: Manifest, name: str, url: str, at: int) -> None:

@@ -183,16 +183,7 @@ def _card(verdict: Verdict, judged: Judged, stages: _Stages, budget: list[int]) 
     finding = judged.finding
     rule = text.rule_of(verdict, finding)
     place = finding.location
-    of_finding = (
-        finding.rule,
-        finding.checks,
-        finding.cwe,
-        finding.owasp,
-        finding.aliases,
-        finding.cvss,
-        finding.confidence,
-    )
-    of_place = (finding.suppression, finding.operation, finding.package)
+    alike = msgspec.structs.replace(finding, id="", service="", message="", location=None, exchange=None)
     return Card(
         it=finding,
         judged=judged,
@@ -207,7 +198,7 @@ def _card(verdict: Verdict, judged: Judged, stages: _Stages, budget: list[int]) 
         request=_evidence(finding.exchange.request if finding.exchange else "", budget),
         response=_evidence(finding.exchange.response if finding.exchange else "", budget),
         fix=finding.fix or rule.help,
-        shared=(finding.fix, rule, of_finding, of_place, msgspec.structs.astuple(judged)[1:]),
+        shared=(msgspec.structs.replace(judged, finding=alike), rule),
     )
 
 
